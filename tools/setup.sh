@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Make .venv at the repository root with everything the recipes and tests need, once.
+# Prints the folder of the environment's commands; all messages go to stderr.
+# An active environment that already imports espnet_stacodec is used as it is.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+venv=$root/.venv
+stamp=$venv/setup-stamp # "incomplete", or the checksum of what was installed
+
+say() { echo "tools/setup.sh: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# From /, so that the checkout itself, not being installed, is not taken for the package.
+has_package() { # <python>; prints the package's file
+    (cd / && "$1" -c 'import espnet_stacodec, importlib.util as util
+print(espnet_stacodec.__file__)
+raise SystemExit(util.find_spec("espnet2") is None)' 2>/dev/null)
+}
+
+# pyenv's shims are there even where they cannot run: a candidate is run before it is believed.
+real_python() {
+    "$1" -c 'import sys
+if not (3, 12) <= sys.version_info < (3, 14): raise SystemExit(1)
+print(sys.executable)' 2>/dev/null
+}
+
+candidates() {
+    echo "${PYTHON:-python3.13}"
+    printf '%s\n' python3.13 python3.12 python3
+    if command -v pyenv >/dev/null; then
+        find "$(pyenv root)/versions" -maxdepth 3 -path '*/bin/python3.1[23]' | sort -rV
+    fi
+    if command -v uv >/dev/null; then
+        uv python find --managed-python --no-python-downloads '>=3.12,<3.14' 2>/dev/null || true
+    fi
+}
+
+find_python() {
+    local candidate
+    if [[ -n ${PYTHON:-} ]] && ! real_python "$PYTHON" >/dev/null; then
+        say "PYTHON=$PYTHON is not a Python 3.12 or 3.13 that runs; looking for another"
+    fi
+    while read -r candidate; do
+        real_python "$candidate" && return
+    done < <(candidates)
+    fail "no Python 3.12 or 3.13 runs here; install one (e.g. \`apt install python3.12-venv\`," \
+        "\`pyenv install 3.12\` or \`uv python install 3.12\`) or set PYTHON to its path."
+}
+
+# uv installs in half a minute what takes pip several; it stays inside the repository.
+find_uv() { # <python>
+    command -v uv && return
+    local bin=$root/.venv-uv/bin
+    if ! "$bin/uv" --version >/dev/null 2>&1; then
+        rm -rf "$root/.venv-uv"
+        { "$1" -m venv "$root/.venv-uv" && "$bin/python" -m pip install --quiet uv; } >&2 ||
+            "$1" -m pip install --quiet --target "$root/.venv-uv" uv >&2 ||
+            fail "uv could not be installed with $1; install it (\`pip install uv\`) and try again."
+    fi
+    echo "$bin/uv"
+}
+
+install() { # <checksum>
+    local python uv
+    python=$(find_python)
+    uv=$(find_uv "$python")
+    if [[ $(cat "$stamp" 2>/dev/null) == incomplete ]]; then
+        rm -rf "$venv"
+    fi
+    mkdir -p "$venv"
+    echo incomplete >"$stamp"
+    if ! real_python "$venv/bin/python" >/dev/null; then
+        say "making .venv with $python"
+        "$uv" venv --quiet --allow-existing --python "$python" "$venv" >&2
+    fi
+    say "installing (6.5 GB with PyTorch; half a minute from a warm cache, else the download)"
+    (cd "$root" && "$uv" pip install --quiet --python "$venv/bin/python" \
+        --constraint tools/constraints.txt --editable '.[mini,test]') >&2 ||
+        fail "the installation failed; read the lines above (pesq needs a C compiler and" \
+            "Python's headers, everything needs a package index), then run it again."
+    echo "$1" >"$stamp"
+}
+
+active=$(command -v python || true)
+if [[ -n $active && ! $(dirname "$active") -ef $venv/bin ]] && package=$(has_package "$active"); then
+    say "using the active environment of $active, which holds $package"
+    dirname "$active"
+    exit
+fi
+if command -v flock >/dev/null; then # a second run waits for the first
+    exec 9>"$root/.venv-lock"
+    flock 9
+fi
+checksum=$(cat "$root/setup.py" "$root/tools/constraints.txt" | cksum)
+if [[ ! -e $stamp ]] && has_package "$venv/bin/python" >/dev/null; then
+    echo "$checksum" >"$stamp" # made by hand, complete
+fi
+[[ $(cat "$stamp" 2>/dev/null) == "$checksum" ]] || install "$checksum"
+echo "$venv/bin"
