@@ -1,0 +1,32 @@
+"""STACodec for ESPnet: discrete speech tokens that sound good and carry meaning.
+
+Importing this package registers the codec: `--codec stacodec` then works wherever ESPnet's
+`espnet2.tasks.gan_codec.codec_choices` is used. ESPnet itself is imported only when it is needed.
+"""
+
+from typing import TYPE_CHECKING
+
+import wrapt
+
+if TYPE_CHECKING:
+    from espnet_stacodec.inference import AudioCoding
+
+__version__ = "0.1.0"
+__all__ = ["AudioCoding", "__version__"]
+
+
+@wrapt.when_imported("espnet2.tasks.gan_codec")
+def _register_codec(gan_codec) -> None:
+    """Add the codec to ESPnet's choices; runs at once if ESPnet's task is already imported."""
+    from espnet_stacodec.gan_codec.stacodec import STACodec
+
+    gan_codec.codec_choices.classes["stacodec"] = STACodec
+
+
+def __getattr__(name: str) -> object:
+    # Importing torch and ESPnet takes seconds, which `stacodec --help` should not.
+    if name == "AudioCoding":
+        from espnet_stacodec.inference import AudioCoding
+
+        return AudioCoding
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,0 +1,38 @@
+"""What every command does around its work: parse, set up logging, end in one clear sentence."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from espnet_stacodec.errors import STACodecError
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command has."""
+    parser.add_argument("--log_level", default="INFO", help="DEBUG, INFO (default), WARNING, ERROR")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run(
+    work: Callable[[argparse.Namespace], None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Parse `argv`, call `work(args)`, and exit with status 1 and one sentence on an error.
+
+    Errors that are nobody's fault but the input's (STACodecError, OSError) are said in one
+    sentence; --debug shows the traceback as well. Anything else is a bug and is shown whole.
+    """
+    if not any(isinstance(action, argparse._SubParsersAction) for action in parser._actions):
+        add_common_arguments(parser)
+    args = parser.parse_args(argv)
+    logging.basicConfig(
+        level=args.log_level.upper(), format="%(asctime)s %(levelname)s: %(message)s"
+    )
+    try:
+        work(args)
+    except (STACodecError, OSError) as error:
+        if args.debug:
+            raise
+        sys.exit(f"{parser.prog}: error: {error}")

@@ -1,0 +1,54 @@
+"""Reading YAML configurations, and refusing keys that nothing reads."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from espnet_stacodec.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def load_yaml(path: Path | str) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        ConfigError: If the file is missing, is not YAML, or holds anything but a mapping.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: the configuration cannot be read ({reason}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, found {type(content).__name__}.")
+    return content
+
+
+def check_keys(given: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise ConfigError, listing the known keys, if `given` has a key that is not one of them."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)};"
+            f" known are {', '.join(sorted(known))}."
+        )
+
+
+def construct(factory: Callable[..., T], conf: Mapping[str, Any], where: str) -> T:
+    """Call `factory(**conf)` after checking the keys against its signature.
+
+    Raises:
+        ConfigError: If `conf` has a key that `factory` does not take, or lacks one it needs.
+    """
+    parameters = inspect.signature(factory).parameters
+    check_keys(conf, list(parameters), where)
+    missing = [
+        name for name, p in parameters.items() if p.default is p.empty and name not in conf
+    ]
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
+    return factory(**conf)

@@ -1,0 +1,38 @@
+"""Errors a user can meet, each raised with one sentence: what, where, the value, what to do.
+
+    STACodecError
+     ├── ConfigError      an option or configuration key, or its value
+     ├── DataError        audio, text, scp files, data directories
+     │    ├── LengthError    lengths that should agree and do not
+     │    └── TokenError     semantic tokens or codes of the wrong kind
+     ├── ModelError       experiment folders, checkpoints, archives
+     └── StageError       a recipe stage that runs before its predecessor
+"""
+
+
+class STACodecError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(STACodecError):
+    """An option or configuration key is unknown, missing or has an unusable value."""
+
+
+class DataError(STACodecError):
+    """Audio, text, an scp file or a data directory is missing, unreadable or inconsistent."""
+
+
+class LengthError(DataError):
+    """Two lengths that should agree differ by more than the stated tolerance."""
+
+
+class TokenError(DataError):
+    """Semantic tokens or codes do not belong to this codec (range, count, fingerprint)."""
+
+
+class ModelError(STACodecError):
+    """An experiment folder, checkpoint or archive lacks something or cannot be read."""
+
+
+class StageError(STACodecError):
+    """A recipe stage was run before the stage that makes its input."""

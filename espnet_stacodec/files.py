@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all, Kaldi's two-column lists, and content fingerprints."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from espnet_stacodec.errors import DataError
+
+FINGERPRINT_DIGITS = 16
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and move it there when the block succeeds.
+
+    The folder is made if needed. On any error the temporary file is removed and `path` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays last: writers of audio and arrays choose the format by it.
+    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` (UTF-8) atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_scp(path: Path | str) -> dict[str, str]:
+    """Read `<utterance id> <value>` lines (wav.scp, text, utt2spk, semantic.scp, ...).
+
+    Raises:
+        DataError: If the file is missing or empty, a line has no value, or ids are repeated or
+            not sorted (as `LC_ALL=C sort` sorts them).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; run the stage that makes it first.")
+    entries: dict[str, str] = {}
+    previous = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        utt_id, _, value = line.strip().partition(" ")
+        if not value.strip():
+            raise DataError(f"{path}:{number}: '{line}' has no value after the utterance id.")
+        if utt_id in entries:
+            raise DataError(f"{path}:{number}: utterance id '{utt_id}' is there twice.")
+        if utt_id.encode() < previous.encode():
+            raise DataError(
+                f"{path}:{number}: '{utt_id}' comes after '{previous}'; sort it with LC_ALL=C sort."
+            )
+        entries[utt_id] = value.strip()
+        previous = utt_id
+    if not entries:
+        raise DataError(f"{path}: there are no utterances in it.")
+    return entries
+
+
+def write_scp(path: Path | str, entries: Mapping[str, object]) -> None:
+    """Write `<utterance id> <value>` lines, sorted as `LC_ALL=C sort` sorts them, atomically."""
+    lines = (f"{utt_id} {entries[utt_id]}\n" for utt_id in sorted(entries, key=str.encode))
+    write_text(path, "".join(lines))
+
+
+def fingerprint(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
+    """Return 16 hexadecimal digits that identify named arrays (names, dtypes, shapes, bytes)."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays, key=lambda item: item[0]):
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]
