@@ -1,0 +1,40 @@
+"""Bring the audio of a data directory to 16-bit mono flac of one rate, and filter it (stage 2)."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_stacodec.bin import _cli
+from espnet_stacodec.format_audio import AudioRules, format_set
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    rules = AudioRules()
+    parser.add_argument("--data_dir", type=Path, required=True, help="e.g. data/train")
+    parser.add_argument("--out_dir", type=Path, required=True, help="e.g. dump/raw/train")
+    parser.add_argument("--fs", type=int, default=rules.sample_rate, help="Hz")
+    parser.add_argument("--min_seconds", type=float, default=rules.min_seconds)
+    parser.add_argument("--max_seconds", type=float, default=rules.max_seconds)
+    parser.add_argument(
+        "--silence_db", type=float, default=rules.silence_db, help="lowest peak, full scale is 0 dB"
+    )
+    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    _cli.run(_work, get_parser(), argv)
+
+
+def _work(args: argparse.Namespace) -> None:
+    rules = AudioRules(args.fs, args.min_seconds, args.max_seconds, args.silence_db)
+    format_set(args.data_dir, args.out_dir, rules, args.nj)
+
+
+if __name__ == "__main__":
+    main()
