@@ -3,13 +3,11 @@
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from espnet_stacodec.errors import ConfigError
-
-T = TypeVar("T")
 
 
 def load_yaml(path: Path | str) -> dict[str, Any]:
@@ -38,7 +36,7 @@ def check_keys(given: Mapping[str, Any], known: Collection[str], where: str) -> 
         )
 
 
-def construct(factory: Callable[..., T], conf: Mapping[str, Any], where: str) -> T:
+def construct[T](factory: Callable[..., T], conf: Mapping[str, Any], where: str) -> T:
     """Call `factory(**conf)` after checking the keys against its signature.
 
     Raises:
@@ -46,9 +44,7 @@ def construct(factory: Callable[..., T], conf: Mapping[str, Any], where: str) ->
     """
     parameters = inspect.signature(factory).parameters
     check_keys(conf, list(parameters), where)
-    missing = [
-        name for name, p in parameters.items() if p.default is p.empty and name not in conf
-    ]
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in conf]
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
     return factory(**conf)

@@ -1,12 +1,12 @@
 """Errors a user can meet, each raised with one sentence: what, where, the value, what to do.
 
-    STACodecError
-     ├── ConfigError      an option or configuration key, or its value
-     ├── DataError        audio, text, scp files, data directories
-     │    ├── LengthError    lengths that should agree and do not
-     │    └── TokenError     semantic tokens or codes of the wrong kind
-     ├── ModelError       experiment folders, checkpoints, archives
-     └── StageError       a recipe stage that runs before its predecessor
+STACodecError
+├── ConfigError      an option or configuration key, or its value
+├── DataError        audio, text, scp files, data directories
+│    ├── LengthError    lengths that should agree and do not
+│    └── TokenError     semantic tokens or codes of the wrong kind
+├── ModelError       experiment folders, checkpoints, archives
+└── StageError       a recipe stage that runs before its predecessor
 """
 
 

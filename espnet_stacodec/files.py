@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,8 @@ FINGERPRINT_DIGITS = 16
 def atomic_write(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and move it there when the block succeeds.
 
-    The folder is made if needed. On any error the temporary file is removed and `path` is untouched.
+    The folder is made if needed. On any error the temporary file is removed and `path` is left
+    as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +28,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,9 +49,14 @@ def read_scp(path: Path | str) -> dict[str, str]:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage that makes it first.")
+    try:
+        # Not splitlines(), which also cuts at characters that may be part of a transcript.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a UTF-8 text file ({error}).") from error
     entries: dict[str, str] = {}
     previous = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines if any(lines) else [], 1):
         utt_id, _, value = line.strip().partition(" ")
         if not value.strip():
             raise DataError(f"{path}:{number}: '{line}' has no value after the utterance id.")
@@ -78,3 +86,10 @@ def fingerprint(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def content_key(content: Any) -> str:
+    """Return 16 hexadecimal digits that identify a JSON-like value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[
+        :FINGERPRINT_DIGITS
+    ]

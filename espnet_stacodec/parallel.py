@@ -1,5 +1,6 @@
 """Work spread over processes on one machine, with progress shown."""
 
+import functools
 import multiprocessing
 import os
 import threading
@@ -16,46 +17,67 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def parallel_map(
-    work: Callable[[T], R],
-    items: Sequence[T],
-    num_jobs: int,
-    description: str,
-    unit: str = "utts",
-    chunk_size: int = 1,
-) -> Iterator[R]:
-    """Yield work(item) of every item, in order, computed by up to `num_jobs` processes.
+class Workers:
+    """Processes that share work; started once, since importing models takes each of them long.
 
-    With one job the work is done in this process. Workers are spawned, not forked: a caller that
+    With one job the work is done in this process. Others are spawned, not forked: a caller that
     has loaded torch holds threads, which a fork would break. They end when their parent does.
 
     Args:
-        work: A function that can be pickled.
-        items: What it is called with.
         num_jobs: Processes at a time.
-        description: Of the progress bar.
-        unit: What an item is, for the progress bar.
-        chunk_size: Items handed to a worker at once.
 
     Raises:
         ConfigError: If `num_jobs` is not positive.
-        StageError: If a worker is killed.
     """
-    if num_jobs < 1:
-        raise ConfigError(f"At least one process must work, got {num_jobs}; set --nj 1 or more.")
-    workers = min(num_jobs, len(items))
-    if workers <= 1:
-        yield from tqdm(map(work, items), description, len(items), unit=f" {unit}")
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-        results = pool.map(work, items, chunksize=chunk_size)
+
+    def __init__(self, num_jobs: int) -> None:
+        if num_jobs < 1:
+            raise ConfigError(
+                f"At least one process must work, got {num_jobs}; set --nj 1 or more."
+            )
+        self.num_jobs = num_jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def map(
+        self,
+        work: Callable[[T], R],
+        items: Sequence[T],
+        description: str,
+        unit: str = "utts",
+        chunk_size: int = 1,
+    ) -> Iterator[R]:
+        """Yield work(item) of every item, in order.
+
+        Args:
+            work: A function that can be pickled.
+            items: What it is called with.
+            description: Of the progress bar.
+            unit: What an item is, for the progress bar.
+            chunk_size: Items handed to a process at once.
+
+        Raises:
+            StageError: If a process is killed.
+        """
+        bar = functools.partial(tqdm, desc=description, total=len(items), unit=f" {unit}")
+        if min(self.num_jobs, len(items)) <= 1:
+            yield from bar(map(work, items))
+            return
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.num_jobs, context, initializer=_end_with_parent)
         try:
-            yield from tqdm(results, description, len(items), unit=f" {unit}")
+            yield from bar(self._pool.map(work, items, chunksize=chunk_size))
         except BrokenProcessPool as error:
             raise StageError(
                 f"{description}: a worker process was killed, perhaps for lack of memory; run it"
-                f" again with fewer than --nj {num_jobs}."
+                f" again with fewer than --nj {self.num_jobs}."
             ) from error
 
 

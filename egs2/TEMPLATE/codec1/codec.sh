@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The stages of a codec recipe. A recipe's run.sh calls this, in its own folder, with its defaults.
+set -euo pipefail
+
+stage=1
+stop_stage=7
+nj=2                 # processes of stages 2, 3, 4
+inference_nj=2       # processes of stage 6
+ngpu=0               # GPUs of stages 3, 5, 6; 0 uses the CPU
+dumpdir=dump
+expdir=exp
+local_data_opts=     # further options of local/data.sh
+min_seconds=0.2      # shorter audio is set aside in stage 2
+max_seconds=40       # longer audio, too
+ssl_config=          # semantic tokens: upstream, layer, number of clusters
+ssl_path=            # replaces path_or_url of ssl_config
+semantic_tokens=     # folder of ready-made tokens, used instead of ssl_config
+train_config=        # codec and training
+train_args=          # further options of training, e.g. "--max_epoch 10"
+tag=                 # name of the experiment; derived from the configurations if empty
+inference_model=     # checkpoint of stage 6; the best one if empty
+train_set=
+valid_set=
+test_sets=
+hub_repo=            # stage 9: id of a Hugging Face repository; empty uploads nothing
+help_message="Usage: ./run.sh [--stage 1] [--stop-stage 7] [--option value ...]
+1 data, 2 format and filter audio, 3 semantic tokens, 4 statistics, 5 training, 6 decoding and
+scores, 7 hand codes to ASR and SLU recipes, 8 pack, 9 upload (needs --hub_repo).
+Options and defaults:
+$(sed -n 's/^\([a-z_]*=.*\)/  --\1/p' "$0")"
+
+original_arguments=("$@")
+. ../../../tools/parse_options.sh
+. ./path.sh
+
+fail() { echo "run.sh: error: $*" >&2; exit 1; }
+(($# == 0)) || fail "'$1' is not an option; see ./run.sh --help."
+for name in ssl_config train_config train_set valid_set test_sets; do
+    [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
+done
+
+current_stage=$stage
+trap 'echo "run.sh: stage $current_stage failed; to go on from there: ./run.sh" \
+    "$(printf "%q " "${original_arguments[@]}")--stage $current_stage" >&2' ERR
+# begin N TEXT: whether stage N is to be run; says so.
+begin() {
+    ((stage <= $1 && stop_stage >= $1)) || return 1
+    current_stage=$1
+    echo "run.sh: stage $1: $2" >&2
+}
+
+read -ra tests <<<"$test_sets"
+sets=("$train_set" "$valid_set" "${tests[@]}")
+if ((ngpu > 0)); then device=cuda; else device=cpu; fi
+if [[ -n $semantic_tokens ]]; then
+    token_options=(--semantic_tokens "$semantic_tokens")
+else
+    token_options=(--config "$ssl_config" ${ssl_path:+--path_or_url "$ssl_path"})
+fi
+tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --print_tag)
+semantic_dir=$dumpdir/semantic/$tokens_name
+exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$tokens_name}
+stats=$expdir/codec_stats_$tokens_name
+decode_dir=$exp/decode${inference_model:+_${inference_model%.pth}}
+
+if begin 1 "data preparation"; then
+    # shellcheck disable=SC2086  # several options in one variable
+    local/data.sh --train_set "$train_set" --valid_set "$valid_set" --test_sets "$test_sets" \
+        $local_data_opts
+fi
+if begin 2 "format and filter audio"; then
+    for name in "${sets[@]}"; do
+        python -m espnet_stacodec.bin.format_audio --data_dir "data/$name" \
+            --out_dir "$dumpdir/raw/$name" --min_seconds "$min_seconds" \
+            --max_seconds "$max_seconds" --nj "$nj"
+    done
+fi
+if begin 3 "semantic tokens: $tokens_name"; then
+    python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" \
+        --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${sets[@]}" \
+        --out_dir "$dumpdir/semantic" --nj "$nj" --device "$device"
+fi
+
+streams() { # streams SET train|valid: the data options of ESPnet
+    printf -- '--%s_data_path_and_name_and_type %s ' \
+        "$2" "$dumpdir/raw/$1/wav.scp,audio,sound" "$2" "$semantic_dir/$1/semantic.scp,semantic,kaldi_ark"
+}
+# shellcheck disable=SC2046,SC2086  # several options in one word
+train() { # train FOLDER OPTION...
+    python -m espnet_stacodec.bin.train --config "$train_config" --semantic_tokenizer "$semantic_dir" \
+        --output_dir "$1" $(streams "$train_set" train) $(streams "$valid_set" valid) "${@:2}" $train_args
+}
+if begin 4 "statistics: $stats"; then
+    train "$stats" --collect_stats true --num_workers "$nj"
+fi
+if begin 5 "training: $exp"; then
+    train "$exp" --train_shape_file "$stats/train/audio_shape" \
+        --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --resume true \
+        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)"
+fi
+if begin 6 "decoding and scores: $decode_dir"; then
+    python -m espnet_stacodec.bin.decode --model "$exp" ${inference_model:+--model_file "$inference_model"} \
+        --dump_dir "$dumpdir/raw" --semantic_dir "$semantic_dir" --sets "${tests[@]}" \
+        --out_dir "$decode_dir" --nj "$inference_nj" --device "$device"
+fi
+if begin 7 "codes for ASR and SLU recipes: $exp/codes"; then
+    python -m espnet_stacodec.bin.hand_over --model "$exp" ${inference_model:+--model_file "$inference_model"} \
+        --dump_dir "$dumpdir/raw" \
+        --semantic_dir "$semantic_dir" --sets "${sets[@]}" \
+        --out_dir "$exp/codes" --nj "$inference_nj" --device "$device"
+fi
+if begin 8 "pack: $exp.zip"; then
+    python -m espnet_stacodec.bin.pack --model "$exp" --out "$exp.zip"
+fi
+if begin 9 "upload"; then
+    [[ -n $hub_repo ]] || fail "stage 9 uploads to a hub; say where with --hub_repo OWNER/NAME."
+    python -m espnet_stacodec.bin.upload --model "$exp" --repo "$hub_repo"
+fi

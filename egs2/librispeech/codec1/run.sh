@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# STACodec on LibriSpeech, 960 hours: the paper's system (arXiv 2602.06180).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+./codec.sh \
+    --train_set train_960 --valid_set dev_clean --test_sets "test_clean test_other" \
+    --ssl_config conf/ssl/wavlm_large_l23_km1000.yaml --train_config conf/train_sta.yaml \
+    "$@"

@@ -1,0 +1,65 @@
+"""Encode and decode sets with a trained codec; keep codes, audio and scores (stage 6)."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_stacodec.bin import _cli
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
+    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    parser.add_argument("--dump_dir", type=Path, required=True, help="e.g. dump/raw")
+    parser.add_argument(
+        "--semantic_dir",
+        type=Path,
+        help="e.g. dump/semantic/mfcc_l0_km100; without it the codec makes the tokens it needs",
+    )
+    parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
+    parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    _cli.run(_work, get_parser(), argv)
+
+
+def _work(args: argparse.Namespace) -> None:
+    from espnet_stacodec.evaluation.results import summarize, write_results
+    from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
+    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.parallel import Workers
+
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    summaries = {}
+    with Workers(args.nj) as workers:
+        for name in args.sets:
+            job = SetToDecode(
+                model=args.model,
+                model_file=args.model_file,
+                wav_scp=args.dump_dir / name / "wav.scp",
+                semantic_scp=_tokens(codec.needs_tokens, args.semantic_dir, name),
+                out_dir=args.out_dir / name,
+                device=args.device,
+            )
+            rows = decode_set(job, workers)
+            summaries[name] = summarize(rows, codec.bits_per_second / 1000)
+    sys.stdout.write(write_results(args.out_dir, f"Resynthesis with {args.model}", summaries))
+
+
+def _tokens(needed: bool, semantic_dir: Path | None, name: str) -> Path | None:
+    """Return the set's semantic.scp where the codec needs tokens and their folder is given."""
+    return semantic_dir / name / "semantic.scp" if needed and semantic_dir else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Pack an experiment into an archive that from_pretrained reads on any machine (stage 8)."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_stacodec.bin import _cli
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
+    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    parser.add_argument("--out", type=Path, required=True, help="archive to write (.zip)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    _cli.run(_work, get_parser(), argv)
+
+
+def _work(args: argparse.Namespace) -> None:
+    from espnet_stacodec.packing import pack
+
+    pack(args.model, args.out, args.model_file)
+    logging.info("%s: packed", args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The `stacodec` command: encode audio to codes, decode codes to audio, describe a codec."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_stacodec.bin import _cli
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = argparse.ArgumentParser(prog="stacodec", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    encode = commands.add_parser("encode", help="audio files -> .npz files of codes")
+    decode = commands.add_parser("decode", help=".npz files of codes -> .wav files")
+    info = commands.add_parser("info", help="describe a codec")
+    encode.set_defaults(work=_encode)
+    decode.set_defaults(work=_decode)
+    info.set_defaults(work=_info)
+    encode.add_argument("files", nargs="+", type=Path, help="audio files")
+    decode.add_argument("files", nargs="+", type=Path, help=".npz files")
+    info.add_argument("model", help="experiment folder, archive, or Hugging Face repository")
+    for command in (encode, decode):
+        command.add_argument(
+            "--model", required=True, help="experiment folder, archive, or Hugging Face repository"
+        )
+        command.add_argument("--out", type=Path, required=True, help="folder to write to")
+    for command in (encode, decode, info):
+        command.add_argument("--model_file", help="checkpoint; the best one if not given")
+        command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+        _cli.add_common_arguments(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    _cli.run(lambda args: args.work(args), get_parser(), argv)
+
+
+def _targets(files: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
+    """Return input -> output path, or raise DataError where two inputs share an output."""
+    from espnet_stacodec.errors import DataError
+
+    targets: dict[Path, Path] = {}
+    for file in files:
+        target = folder / f"{file.stem}{suffix}"
+        for other, taken in targets.items():
+            if taken == target:
+                raise DataError(f"{file} and {other} would both become {target}; rename one.")
+        targets[file] = target
+    return targets
+
+
+def _encode(args: argparse.Namespace) -> None:
+    targets = _targets(args.files, args.out, ".npz")
+
+    from tqdm import tqdm
+
+    from espnet_stacodec.audio import read_audio, resample
+    from espnet_stacodec.codes import Codes
+    from espnet_stacodec.inference import AudioCoding
+
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    for file, target in tqdm(targets.items(), "encode", unit=" files"):
+        wave = resample(*read_audio(file), codec.sample_rate, str(file))
+        codes = codec.encode(wave, codec.sample_rate).numpy()
+        Codes(codes, len(wave), codec.sample_rate, codec.fingerprint).save(target)
+    logging.info("%d files written to %s", len(targets), args.out)
+
+
+def _decode(args: argparse.Namespace) -> None:
+    targets = _targets(args.files, args.out, ".wav")
+
+    import soundfile
+    from tqdm import tqdm
+
+    from espnet_stacodec.codes import Codes
+    from espnet_stacodec.errors import TokenError
+    from espnet_stacodec.files import atomic_write
+    from espnet_stacodec.inference import AudioCoding
+
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    for file, target in tqdm(targets.items(), "decode", unit=" files"):
+        codes = Codes.load(file)
+        if codes.fingerprint != codec.fingerprint:
+            raise TokenError(
+                f"{file}: these codes were made by codec {codes.fingerprint}, {args.model} is"
+                f" {codec.fingerprint}; decode them with the codec that made them."
+            )
+        wave = codec.decode(codes.codes, codes.num_samples).numpy()
+        with atomic_write(target) as temporary:
+            soundfile.write(temporary, wave, codes.sample_rate, "PCM_16")
+    logging.info("%d files written to %s", len(targets), args.out)
+
+
+def _info(args: argparse.Namespace) -> None:
+    from espnet_stacodec.experiment import Experiment
+    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
+
+    experiment = Experiment.open(args.model, args.model_file)
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    tokenizer = experiment.tokenizer_folder
+    described = "none"
+    if (tokenizer / INFO_NAME).exists():
+        info = TokenizerInfo.read(tokenizer)
+        described = f"{info.tag}, {info.num_clusters} tokens, fingerprint {info.fingerprint}"
+    weights = sum(p.numel() for p in codec.generator.parameters())
+    rows = {
+        "model": experiment.model_file,
+        "fingerprint": codec.fingerprint,
+        "sampling rate": f"{codec.sample_rate} Hz",
+        "frame": f"{codec.frame_rule.hop_samples} samples"
+        f" ({codec.frame_rule.frame_rate_hz:g} per second)",
+        "codebooks": f"{codec.n_codebooks} of {codec.codebook_sizes[0]} entries"
+        f" ({codec.bits_per_second / 1000:.2f} kbit/s)",
+        "semantic tokens": described if codec.needs_tokens else "not assigned (plain RVQ)",
+        "parameters": f"{weights / 1e6:.2f} million",
+    }
+    width = max(len(name) for name in rows)
+    sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in rows.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Upload an experiment to a Hugging Face repository (stage 9).
+
+Needs the rights to write there: `hf auth login`, or a token in the environment as HF_TOKEN.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_stacodec.bin import _cli
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
+    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    parser.add_argument("--repo", required=True, help="OWNER/NAME")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    _cli.run(_work, get_parser(), argv)
+
+
+def _work(args: argparse.Namespace) -> None:
+    from espnet_stacodec.packing import upload
+
+    logging.info("uploaded to %s", upload(args.model, args.repo, args.model_file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What recipes that read codes need: discrete-token ASR, spoken language understanding."""

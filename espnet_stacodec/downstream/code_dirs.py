@@ -1,0 +1,166 @@
+"""Codes of whole sets as ESPnet's discrete-token recipes read them (stage 7).
+
+<out_dir>/<set>/{codes.scp, codes.<N>.ark} hold one flat int32 vector per utterance, frame by
+frame: t0q0 t0q1 ... t1q0 ...; code c of codebook q (from 0) is written as
+2 + (sum of the sizes of the codebooks before q) + c, after <blank> and <unk>. The source token
+list that belongs to it is <out_dir>/token_list/src_tokens.txt. Transcripts, speakers and intents
+lie beside the codes; slu_text is ESPnet's form for SLU, `intent word word ...`.
+"""
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from typeguard import typechecked
+
+from espnet_stacodec.arks import write_arks
+from espnet_stacodec.audio import read_audio
+from espnet_stacodec.data_dir import DataDir
+from espnet_stacodec.errors import DataError, StageError, TokenError
+from espnet_stacodec.files import read_scp, write_scp, write_text
+from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.parallel import Workers
+from espnet_stacodec.semantic.token_files import read_tokens
+
+# <blank> and <unk> come before the codes in ESPnet's token lists.
+FIRST_CODE = 2
+
+
+@typechecked
+def flatten_codes(codes: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Return codes (n, T) of codebooks of `sizes` (n) as a flat (T * n,) int32 vector.
+
+    Worked example: codes [[0, 1], [3, 2]] of sizes 4, 4 give 2 9 3 8.
+    """
+    offsets = FIRST_CODE + np.cumsum([0, *sizes[:-1]])
+    return (codes + offsets[:, None]).T.reshape(-1).astype(np.int32)
+
+
+@typechecked
+def unflatten_codes(flat: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Undo `flatten_codes`: (T * n,) to codes (n, T) int64.
+
+    Raises:
+        TokenError: If the vector was not made with these sizes.
+    """
+    if len(flat) % len(sizes):
+        raise TokenError(f"{len(flat)} flat codes are not whole frames of {len(sizes)} codebooks.")
+    offsets = FIRST_CODE + np.cumsum([0, *sizes[:-1]])
+    codes = flat.reshape(-1, len(sizes)).T.astype(np.int64) - offsets[:, None]
+    if (codes < 0).any() or (codes >= np.asarray(sizes)[:, None]).any():
+        raise TokenError(f"The flat codes were not made with codebooks of sizes {list(sizes)}.")
+    return codes
+
+
+def source_tokens(sizes: Sequence[int]) -> list[str]:
+    """Return ESPnet's source token list for codes of codebooks of `sizes`."""
+    codes = [f"<q{book}_{code}>" for book, size in enumerate(sizes) for code in range(size)]
+    return ["<blank>", "<unk>", *codes, "<sos/eos>"]
+
+
+@typechecked
+def hand_over(
+    model: Path,
+    dump_dir: Path,
+    semantic_dir: Path | None,
+    sets: Sequence[str],
+    out_dir: Path,
+    num_jobs: int = 1,
+    device: str = "cpu",
+    model_file: str | None = None,
+) -> None:
+    """Encode sets and write the directories that ASR and SLU recipes read.
+
+    Args:
+        model: Experiment folder.
+        dump_dir: Holds <set>/ of stage 2.
+        semantic_dir: Holds <set>/semantic.scp of stage 3; None lets the codec make the tokens.
+        sets: What to encode.
+        out_dir: Gets <set>/, token_list/src_tokens.txt and codes.json.
+        num_jobs: Processes at a time.
+        device: Where to compute.
+        model_file: Name of the checkpoint; None for the best one.
+
+    Raises:
+        StageError: If the audio or the tokens of a set have not been made.
+    """
+    codec = AudioCoding.from_pretrained(model, device, model_file)
+    sizes = codec.codebook_sizes
+    with Workers(num_jobs) as workers:
+        for name in sets:
+            semantic = None
+            if codec.needs_tokens and semantic_dir is not None:
+                semantic = semantic_dir / name / "semantic.scp"
+            wav_scp = dump_dir / name / "wav.scp"
+            data = _read_set(wav_scp.parent, semantic)
+            work = functools.partial(_flat_codes, model, model_file, device, wav_scp, semantic)
+            compute = functools.partial(workers.map, work, description=f"codes of {name}")
+            made_with = f"{codec.fingerprint} {semantic and semantic.read_text(encoding='utf-8')}"
+            write_arks(out_dir / name / "codes.scp", data.wav, made_with, compute)
+            _write_labels(data, out_dir / name)
+    write_text(
+        out_dir / "token_list" / "src_tokens.txt",
+        "".join(f"{token}\n" for token in source_tokens(sizes)),
+    )
+    description = {
+        "codebook_sizes": sizes,
+        "frame_rate_hz": codec.frame_rule.frame_rate_hz,
+        "first_code": FIRST_CODE,
+        "codec_fingerprint": codec.fingerprint,
+    }
+    write_text(out_dir / "codes.json", json.dumps(description, indent=2) + "\n")
+
+
+def _read_set(folder: Path, semantic: Path | None) -> DataDir:
+    """Read a set of stage 2, and see that stage 3 has been run for all its utterances."""
+    for needed, stage in ((folder / "wav.scp", 2), (semantic, 3)):
+        if needed is not None and not needed.exists():
+            raise StageError(f"{needed}: not there; run stage {stage} for this set first.")
+    data = DataDir.read(folder)
+    missing = [] if semantic is None else sorted(set(data.wav) - set(read_scp(semantic)))
+    if missing:
+        raise DataError(
+            f"{semantic}: {len(missing)} utterances have no tokens (first: {missing[0]});"
+            " extract them again (stage 3)."
+        )
+    return data
+
+
+def _write_labels(data: DataDir, folder: Path) -> None:
+    """Write text, speakers and intents beside the codes."""
+    DataDir(data.wav, data.text, data.utt2spk, data.intent).write(folder)
+    if data.intent:
+        slu = {utt: f"{intent} {data.text[utt]}" for utt, intent in data.intent.items()}
+        write_scp(folder / "slu_text", slu)
+
+
+@functools.lru_cache(maxsize=1)
+def _codec(model: Path, model_file: str | None, device: str) -> AudioCoding:
+    """Load the codec once in a process."""
+    return AudioCoding.from_pretrained(model, device, model_file)
+
+
+_audio_files = functools.lru_cache(maxsize=1)(read_scp)
+
+
+def _flat_codes(
+    model: Path,
+    model_file: str | None,
+    device: str,
+    wav_scp: Path,
+    semantic_scp: Path | None,
+    utt_id: str,
+) -> np.ndarray:
+    """Return the flat codes of one utterance."""
+    torch.set_num_threads(1)
+    codec = _codec(model, model_file, device)
+    tokens = None
+    if semantic_scp is not None:
+        tokens = read_tokens(semantic_scp)[utt_id]
+    return flatten_codes(
+        codec.encode(*read_audio(_audio_files(wav_scp)[utt_id]), tokens).numpy(),
+        codec.codebook_sizes,
+    )

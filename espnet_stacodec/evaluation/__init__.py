@@ -1,0 +1,1 @@
+"""How good a trained codec is: resynthesis of whole sets, scores, tables."""

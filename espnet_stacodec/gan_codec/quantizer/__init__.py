@@ -1,0 +1,1 @@
+"""Quantization: codebooks, their residual stack, and the assignment of semantic tokens."""

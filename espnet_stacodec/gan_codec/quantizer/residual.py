@@ -1,0 +1,155 @@
+"""Residual vector quantization: each layer quantizes what the layers before it left."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import nn
+
+from espnet_stacodec.errors import ModelError, TokenError
+from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
+
+PADDED_CODE = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """What a quantizer returns.
+
+    Attributes:
+        latents: (B, D, T) the quantized latents; zero where padded.
+        codes: (n_codebooks, B, T) int64; -1 where padded.
+        commitment_loss: () mean squared distance of what each layer received to what it chose.
+    """
+
+    latents: torch.Tensor
+    codes: torch.Tensor
+    commitment_loss: torch.Tensor
+
+
+class ResidualQuantizer(nn.Module):
+    """A stack of codebooks (SoundStream, arXiv 2107.03312, section III-C).
+
+    What the first layer is, decides the method: `Codebook` gives plain RVQ, `AssignedCodebook`
+    semantic token assignment.
+
+    Args:
+        layers: The codebooks, all of one dimension D.
+        revival_interval: Dead entries are looked for every this many updates.
+    """
+
+    updates: torch.Tensor
+
+    def __init__(self, layers: Sequence[Codebook], revival_interval: int = 20) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.revival_interval = revival_interval
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    @property
+    def codebooks(self) -> list[Codebook]:
+        """The layers, first to last."""
+        return cast(list[Codebook], list(self.layers))
+
+    def forward(
+        self,
+        latents: torch.Tensor,
+        tokens: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> Quantized:
+        """Quantize; in training mode also update the codebooks with these latents.
+
+        Args:
+            latents: (B, D, T).
+            tokens: (B, T) semantic tokens, where a layer is assigned; read only where valid.
+            mask: (B, T) true where a frame is valid; None if all are.
+
+        Raises:
+            TokenError: If an assigned layer gets no tokens, or tokens of another length.
+            ModelError: If the codebooks have never been trained and this is not training.
+        """
+        if tokens is not None and tokens.shape != latents.shape[::2]:
+            raise TokenError(
+                f"Semantic tokens of shape {tuple(tokens.shape)} do not fit latents of"
+                f" {latents.shape[0]} utterances and {latents.shape[2]} frames."
+            )
+        # Codebooks are averages over many steps: half precision would lose the small increments.
+        with torch.autocast(latents.device.type, enabled=False):
+            frames = _valid(latents.float().transpose(1, 2), mask)
+            frame_tokens = None if tokens is None else _valid(tokens, mask)
+            quantized, codes, commitment_loss = self._quantize(frames, frame_tokens)
+        if self.training:
+            # One straight-through step for the sum: a step per layer would bias the encoder.
+            quantized = frames + (quantized - frames).detach()
+        shape = latents.shape[::2]
+        return Quantized(
+            latents=_scatter(quantized, shape, mask, 0.0).transpose(1, 2),
+            codes=torch.stack([_scatter(c, shape, mask, PADDED_CODE) for c in codes]),
+            commitment_loss=commitment_loss,
+        )
+
+    def _quantize(
+        self, frames: torch.Tensor, tokens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
+        """Quantize valid frames (N, D); returns (N, D), a list of (N,) codes, and the loss."""
+        step = int(self.updates)
+        if step == 0 and not self.training:
+            raise ModelError("The codebooks are untrained; load or train a model before encoding.")
+        residual, quantized = frames, torch.zeros_like(frames)
+        codes, losses = [], []
+        for index, layer in enumerate(self.codebooks):
+            received = residual.detach()
+            seed = step * len(self.layers) + index
+            if self.training and step == 0:
+                layer.initialize(received, tokens, seed)
+            chosen = layer.choose(received, tokens)
+            entries = layer.lookup(chosen)
+            losses.append(nn.functional.mse_loss(residual, entries))
+            quantized = quantized + entries
+            residual = residual - entries
+            codes.append(chosen)
+            if self.training:
+                layer.update(received, chosen)
+                if (step + 1) % self.revival_interval == 0:
+                    layer.revive(received, seed)
+        if self.training:
+            self.updates += 1
+        return quantized, codes, torch.stack(losses).mean()
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the latents (B, D, T) of codes (n, B, T) of the first n layers; -1 gives zeros."""
+        latents: torch.Tensor | None = None
+        for layer, chosen in zip(self.codebooks, codes, strict=False):
+            entries = layer.lookup(chosen.clamp(min=0))
+            latents = entries if latents is None else latents + entries
+        if latents is None or len(codes) > len(self.layers):
+            raise TokenError(
+                f"Codes of {len(codes)} codebooks do not fit a codec of {len(self.layers)}."
+            )
+        return latents.masked_fill((codes[0] == PADDED_CODE).unsqueeze(-1), 0.0).transpose(1, 2)
+
+    def statistics(self) -> dict[str, torch.Tensor]:
+        """Return perplexity_1, usage_1, ... of all layers, from their running counts."""
+        return {
+            f"{name}_{index}": value
+            for index, layer in enumerate(self.codebooks, 1)
+            for name, value in layer.statistics().items()
+        }
+
+
+def _valid(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the valid frames of values (B, T, ...) as (N, ...)."""
+    return values.flatten(0, 1) if mask is None else values[mask]
+
+
+def _scatter(
+    values: torch.Tensor, shape: torch.Size, mask: torch.Tensor | None, fill: float
+) -> torch.Tensor:
+    """Put valid frames (N, ...) back to (B, T, ...) of `shape` (B, T), with `fill` where padded."""
+    full_shape = shape + values.shape[1:]
+    if mask is None:
+        return values.reshape(full_shape)
+    filled = values.new_full(full_shape, fill)
+    filled[mask] = values
+    return filled

@@ -1,0 +1,101 @@
+"""ESPnet's SEANet with the paper's bidirectional LSTM, and padding that never counts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d, SEANetDecoder
+from espnet2.gan_codec.shared.encoder.seanet import SLSTM, SConv1d, SEANetEncoder
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+class SkipLSTM(nn.Module):
+    """An LSTM with a skip connection; a bidirectional one is projected back to its input's width.
+
+    Args:
+        dimension: Channels in and out, D.
+        num_layers: LSTM layers.
+        bidirectional: Whether it reads both ways, as the paper's does.
+    """
+
+    def __init__(self, dimension: int, num_layers: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(
+            dimension, dimension, num_layers, bidirectional=bidirectional, batch_first=True
+        )
+        self.projection = nn.Linear(2 * dimension, dimension) if bidirectional else nn.Identity()
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """x: (B, D, T); lengths: (B,) valid frames, None if all T are. Returns (B, D, T)."""
+        x = x.transpose(1, 2)
+        if lengths is None:
+            y, _ = self.lstm(x)
+        else:
+            # Packed, so that reading backward starts at each item's own end.
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            y, _ = pad_packed_sequence(
+                self.lstm(packed)[0], batch_first=True, total_length=x.shape[1]
+            )
+        return (self.projection(y) + x).transpose(1, 2)
+
+
+class SEANet(nn.Module):
+    """An ESPnet SEANet network whose output for an item is the same alone and in a padded batch.
+
+    Non-causal convolutions see zeros past the end of an item that stands alone. In a batch the
+    frames past the end are therefore set to zero again before every layer.
+
+    Args:
+        network: `SEANetEncoder` or `SEANetDecoder`.
+        bidirectional: Whether its LSTM, if it has one, reads both ways.
+    """
+
+    def __init__(self, network: SEANetEncoder | SEANetDecoder, bidirectional: bool) -> None:
+        super().__init__()
+        self.model = network.model
+        for index, layer in enumerate(self.model):
+            if isinstance(layer, SLSTM):
+                lstm = layer.lstm
+                self.model[index] = SkipLSTM(lstm.input_size, lstm.num_layers, bidirectional)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Run the network.
+
+        Args:
+            x: (B, C, T) audio or latents.
+            lengths: (B,) valid frames of x, in whole strides; None if all are valid.
+
+        Returns:
+            (B, C', T') latents or audio, zero past the end of each item.
+        """
+        if lengths is None:
+            return self.model(x)
+        for layer in self.model:
+            x = _zero_padding(x, lengths)
+            x = layer(x, lengths) if isinstance(layer, SkipLSTM) else layer(x)
+            if isinstance(layer, SConv1d):
+                lengths = lengths // layer.conv.conv.stride[0]
+            elif isinstance(layer, SConvTranspose1d):
+                lengths = lengths * layer.convtr.convtr.stride[0]
+        return _zero_padding(x, lengths)
+
+
+def build_seanet(
+    network: Callable[..., SEANetEncoder | SEANetDecoder], bidirectional: bool, **sizes: Any
+) -> SEANet:
+    """Build the paper's SEANet: zero padding, true skips, residual kernels of 3."""
+    return SEANet(
+        network(pad_mode="constant", true_skip=True, residual_kernel_size=3, **sizes),
+        bidirectional,
+    )
+
+
+def _zero_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """x: (B, C, T); returns it with zeros from `lengths` (B,) on."""
+    return x * length_mask(lengths, x.shape[-1]).unsqueeze(1)
+
+
+def length_mask(lengths: torch.Tensor, maximum: int) -> torch.Tensor:
+    """Return a (B, maximum) mask, true below each of lengths (B,)."""
+    return torch.arange(maximum, device=lengths.device) < lengths.unsqueeze(1)

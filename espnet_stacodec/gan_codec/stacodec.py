@@ -1,0 +1,285 @@
+"""STACodec as an ESPnet GAN codec: generator, MS-STFT discriminator, losses.
+
+STACodec, arXiv 2602.06180; the training losses are EnCodec's, arXiv 2210.13438, section 3.4.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
+from espnet2.gan_codec.shared.discriminator.msstft_discriminator import (
+    DiscriminatorSTFT,
+    MultiScaleSTFTDiscriminator,
+)
+from espnet2.gan_tts.hifigan.loss import (
+    DiscriminatorAdversarialLoss,
+    FeatureMatchLoss,
+    GeneratorAdversarialLoss,
+)
+from espnet2.torch_utils.device_funcs import force_gatherable
+from torch import nn
+from typeguard import typechecked
+
+from espnet_stacodec.config import check_keys, construct
+from espnet_stacodec.gan_codec.balancer import Balancer
+from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
+from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss, groups_of_equal_length
+
+# The losses that are functions of the generated audio, with the weights EnCodec's successors use.
+LOSS_WEIGHTS = {
+    "reconstruct_loss": 0.1,
+    "mel_loss": 2.0,
+    "adv_loss": 4.0,
+    "feat_match_loss": 4.0,
+}
+
+
+class STACodec(AbsGANCodec):
+    """The codec that ESPnet trains as `codec: stacodec`.
+
+    Args:
+        sampling_rate: Hz.
+        generator_params: Arguments of `STACodecGenerator`.
+        discriminator_params: Arguments of ESPnet's `MultiScaleSTFTDiscriminator`.
+        mel_loss_params: Arguments of `MultiScaleMelLoss`.
+        loss_weights: Shares of the gradient at the generated audio, by loss name (`Balancer`).
+        lambda_commit: Weight of the commitment loss, which does not pass through the balancer.
+        adversary_start_step: The discriminator is not trained, and plays no part in the
+            generator's loss, before the generator has made this many steps.
+        semantic_fingerprint: Fingerprint of the tokenizer whose tokens are assigned.
+    """
+
+    generator_steps: torch.Tensor
+
+    @typechecked
+    def __init__(
+        self,
+        sampling_rate: int = 16000,
+        generator_params: Mapping[str, Any] | None = None,
+        discriminator_params: Mapping[str, Any] | None = None,
+        mel_loss_params: Mapping[str, Any] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
+        lambda_commit: float = 1.0,
+        adversary_start_step: int = 0,
+        semantic_fingerprint: str | None = None,
+    ) -> None:
+        super().__init__()
+        where = "codec_conf"
+        self.generator = construct(
+            STACodecGenerator,
+            {"sample_rate": sampling_rate, **(generator_params or {})},
+            f"{where}.generator_params",
+        )
+        check_keys(
+            discriminator_params or {}, _discriminator_keys(), f"{where}.discriminator_params"
+        )
+        self.discriminator = MultiScaleSTFTDiscriminator(
+            **({"filters": 32} | dict(discriminator_params or {}))
+        )
+        self.mel_loss = construct(
+            MultiScaleMelLoss,
+            {"sample_rate": sampling_rate, **(mel_loss_params or {})},
+            f"{where}.mel_loss_params",
+        )
+        check_keys(loss_weights or {}, LOSS_WEIGHTS, f"{where}.loss_weights")
+        self.loss_weights = LOSS_WEIGHTS | dict(loss_weights or {})
+        self.balancer = Balancer(self.loss_weights)
+        self.generator_adv_loss = GeneratorAdversarialLoss(
+            average_by_discriminators=True, loss_type="hinge"
+        )
+        self.discriminator_adv_loss = DiscriminatorAdversarialLoss(
+            average_by_discriminators=True, loss_type="hinge"
+        )
+        self.feat_match_loss = FeatureMatchLoss()
+        self.lambda_commit = lambda_commit
+        self.adversary_start_step = adversary_start_step
+        self.semantic_fingerprint = semantic_fingerprint
+        # A buffer, so that the adversary's start survives a resumed training.
+        self.register_buffer("generator_steps", torch.zeros((), dtype=torch.long))
+        # Whose turn made it, for which batch, and what was made.
+        self._cache: tuple[bool, torch.Tensor, Generated] | None = None
+
+    @property
+    def frame_rule(self):
+        """How the codec cuts audio into frames."""
+        return self.generator.frame_rule
+
+    @property
+    def adversary_active(self) -> bool:
+        """Whether the generator has made enough steps for the adversary."""
+        return int(self.generator_steps) >= self.adversary_start_step
+
+    def meta_info(self) -> dict[str, Any]:
+        """Return sampling rate, streams, hop and codebook sizes, as ESPnet's codecs do."""
+        codebooks = self.generator.quantizer.codebooks
+        return {
+            "fs": self.frame_rule.sample_rate,
+            "num_streams": len(codebooks),
+            "frame_shift": self.frame_rule.hop_samples,
+            "code_size_per_stream": [codebook.size for codebook in codebooks],
+        }
+
+    def forward(
+        self,
+        audio: torch.Tensor,
+        forward_generator: bool = True,
+        semantic: torch.Tensor | None = None,
+        audio_lengths: torch.Tensor | None = None,
+        **kwargs,
+    ) -> dict[str, Any]:
+        """Return the loss of the generator's or the discriminator's turn.
+
+        Args:
+            audio: (B, N) samples.
+            forward_generator: Whose turn it is.
+            semantic: (B, T) semantic tokens, T = ceil(N / hop); -1 where padded.
+            audio_lengths: (B,) valid samples; None if all N are.
+            **kwargs: Other streams and their lengths, unused.
+
+        Returns:
+            loss (), stats, weight (the batch size) and optim_idx, as ESPnet's GANTrainer wants.
+        """
+        cached, self._cache = self._cache, None
+        batch, audio = audio, audio.unsqueeze(1)
+        # Both turns of a step are about the same batch: the second one takes over what was made.
+        if cached is not None and cached[0] != forward_generator and cached[1] is batch:
+            generated = cached[2]
+        else:
+            generated = self._generate(audio, semantic, audio_lengths)
+            self._cache = forward_generator, batch, generated
+        turn = self._generator_turn if forward_generator else self._discriminator_turn
+        loss, stats = turn(audio, generated, audio_lengths)
+        loss, stats, weight = force_gatherable((loss, stats, len(audio)), loss.device)
+        return {
+            "loss": loss,
+            "stats": stats,
+            "weight": weight,
+            "optim_idx": 0 if forward_generator else 1,
+        }
+
+    def _generate(
+        self,
+        audio: torch.Tensor,
+        semantic: torch.Tensor | None,
+        audio_lengths: torch.Tensor | None,
+    ) -> Generated:
+        """Run the generator on whole frames; the audio it returns has the input's length."""
+        hop, length = self.frame_rule.hop_samples, audio.shape[-1]
+        whole = nn.functional.pad(audio, (0, -length % hop))
+        num_frames = None if audio_lengths is None else -(-audio_lengths // hop)
+        generated = self.generator(whole, semantic, num_frames)
+        return Generated(generated.audio[..., :length], generated.quantized)
+
+    def _generator_turn(
+        self, audio: torch.Tensor, generated: Generated, audio_lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        adversary = self.adversary_active
+        losses: dict[str, torch.Tensor] = {}
+        for share, real, fake in _rows(audio, generated.audio, audio_lengths):
+            for name, value in self._audio_losses(real, fake, adversary).items():
+                losses[name] = losses.get(name, 0.0) + share * value
+        commit_loss = self.lambda_commit * generated.quantized.commitment_loss
+        weighted = sum(self.loss_weights[name] * loss for name, loss in losses.items())
+        total = weighted + commit_loss
+        stats = {name: loss.detach() for name, loss in losses.items()}
+        stats |= {"codec_commit_loss": commit_loss.detach(), "loss": total.detach()}
+        if not self.training:
+            return total, stats | self.generator.quantizer.statistics()
+        self.generator_steps += 1
+        return self.balancer(losses, generated.audio) + commit_loss, stats
+
+    def _audio_losses(
+        self, real: torch.Tensor, fake: torch.Tensor, adversary: bool
+    ) -> dict[str, torch.Tensor]:
+        """real, fake: (b, 1, n) without padding. Returns the losses by name."""
+        losses = {
+            "reconstruct_loss": nn.functional.l1_loss(fake, real),
+            "mel_loss": self.mel_loss(fake, real),
+        }
+        if adversary:
+            outputs_fake = self._discriminate(fake)
+            with torch.no_grad():
+                outputs_real = self._discriminate(real)
+            losses["adv_loss"] = self.generator_adv_loss(outputs_fake)
+            losses["feat_match_loss"] = self.feat_match_loss(outputs_fake, outputs_real)
+        return losses
+
+    def _discriminator_turn(
+        self, audio: torch.Tensor, generated: Generated, audio_lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        real_loss = fake_loss = audio.new_zeros(())
+        if not (self.training or self.adversary_active):
+            # Validating a discriminator that is not trained yet would take time and say nothing.
+            return real_loss, {"adversary_active": real_loss}
+        for share, real, fake in _rows(audio, generated.audio.detach(), audio_lengths):
+            losses = self.discriminator_adv_loss(self._discriminate(fake), self._discriminate(real))
+            real_loss = real_loss + share * losses[0]
+            fake_loss = fake_loss + share * losses[1]
+        loss = real_loss + fake_loss
+        stats = {
+            "discriminator_loss": loss.detach(),
+            "real_loss": real_loss.detach(),
+            "fake_loss": fake_loss.detach(),
+        }
+        return loss, stats
+
+    def _discriminate(self, audio: torch.Tensor) -> list[list[torch.Tensor]]:
+        """audio: (b, 1, n), zero-padded to the longest window where it is shorter."""
+        longest = max(d.n_fft for d in self.discriminator.discriminators)
+        return self.discriminator(nn.functional.pad(audio, (0, max(0, longest - audio.shape[-1]))))
+
+    def encode(
+        self,
+        x: torch.Tensor,
+        semantic: torch.Tensor | None = None,
+        num_frames: torch.Tensor | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
+        """Return codes (n_codebooks, B, T) of audio; changes no state, whatever the mode.
+
+        Args:
+            x: (B, 1, N) audio; padded to whole frames here.
+            semantic: (B, T) semantic tokens, where the first layer is assigned.
+            num_frames: (B,) valid frames; None if all are.
+            **kwargs: ESPnet's other decoding options, unused.
+        """
+        training = self.training
+        try:
+            self.eval()
+            whole = nn.functional.pad(x, (0, -x.shape[-1] % self.frame_rule.hop_samples))
+            with torch.no_grad():
+                return self.generator.quantize(whole, semantic, num_frames).codes
+        finally:
+            self.train(training)
+
+    def decode(
+        self, x: torch.Tensor, num_frames: torch.Tensor | None = None, **kwargs
+    ) -> torch.Tensor:
+        """Return audio (B, 1, T * hop) of codes x (n, B, T), n up to all codebooks."""
+        return self.generator.decode(x, num_frames)
+
+
+def _discriminator_keys() -> set[str]:
+    """Return the options of the discriminator; those of its parts pass through its **kwargs."""
+    names = {
+        name
+        for part in (MultiScaleSTFTDiscriminator, DiscriminatorSTFT)
+        for name in inspect.signature(part).parameters
+    }
+    # One value per part; its plural says it.
+    return names - {"kwargs", "n_fft", "hop_length", "win_length"}
+
+
+def _rows(
+    audio: torch.Tensor, generated: torch.Tensor, lengths: torch.Tensor | None
+) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
+    """Yield (share of all samples, audio, generated audio) of rows of one length, unpadded."""
+    if lengths is None:
+        yield 1.0, audio, generated
+        return
+    total = float(lengths.sum())
+    for length, rows in groups_of_equal_length(lengths):
+        share = length * len(rows) / total
+        yield share, audio[rows, :, :length], generated[rows, :, :length]

@@ -1,0 +1,322 @@
+"""Encode and decode audio with a trained codec."""
+
+import dataclasses
+import functools
+import math
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from typeguard import typechecked
+
+from espnet_stacodec.audio import check_wave, resample
+from espnet_stacodec.config import construct
+from espnet_stacodec.errors import ConfigError, ModelError, TokenError
+from espnet_stacodec.experiment import Experiment
+from espnet_stacodec.files import fingerprint
+from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
+from espnet_stacodec.gan_codec.token_source import GivenTokens
+from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
+from espnet_stacodec.semantic.token_files import check_tokens
+from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
+
+Wave = np.ndarray | torch.Tensor
+# Batching convolutions does not pay on a CPU: one by one is as fast and needs less memory.
+DEVICE_BATCH_SIZE = {"cpu": 1}
+DEFAULT_BATCH_SIZE = 16
+# What torch raises for files that are cut off, of another kind, or of another model.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+class AudioCoding:
+    """A trained codec: audio to codes and back.
+
+    Args:
+        generator: The trained generator.
+        tokenizer_folder: Where the experiment keeps its semantic tokenizer; None where the codec
+            needs no tokens.
+        semantic_fingerprint: Fingerprint of the tokenizer that the codec was trained with.
+        device: Where to compute.
+
+    Example:
+        >>> codec = AudioCoding.from_pretrained("exp/codec_train_sta_mfcc_l0_km100")
+        >>> codes = codec.encode(wave, 16000)      # (n_codebooks, T) int64
+        >>> audio = codec.decode(codes, len(wave)) # (N,) float32
+    """
+
+    def __init__(
+        self,
+        generator: STACodecGenerator,
+        tokenizer_folder: Path | None = None,
+        semantic_fingerprint: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        try:
+            self.device = torch.device(device)
+            self.generator = generator.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).split("\n")[0]
+            raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
+        self.tokenizer_folder = tokenizer_folder
+        self.semantic_fingerprint = semantic_fingerprint
+
+    @classmethod
+    @typechecked
+    def from_pretrained(
+        cls, source: Path | str, device: str = "cpu", model_file: str | None = None
+    ) -> "AudioCoding":
+        """Load an experiment's folder, an archive of one, or a Hugging Face repository.
+
+        Args:
+            source: Path or repository id.
+            device: "cpu", "cuda", "cuda:1", ...
+            model_file: Name of a checkpoint in the folder; None for the best one.
+
+        Raises:
+            ModelError: If a part is missing or the checkpoint does not fit its configuration.
+        """
+        experiment = Experiment.open(source, model_file)
+        conf = experiment.codec_conf
+        generator = construct(
+            STACodecGenerator,
+            {"sample_rate": conf.get("sampling_rate", 16000), **conf.get("generator_params", {})},
+            f"{experiment.folder}/config.yaml: codec_conf.generator_params",
+        )
+        _load_weights(generator, experiment.model_file)
+        return cls(
+            generator,
+            experiment.tokenizer_folder,
+            conf.get("semantic_fingerprint"),
+            device,
+        )
+
+    @property
+    def frame_rule(self) -> FrameRule:
+        """How the codec cuts audio into frames."""
+        return self.generator.frame_rule
+
+    @property
+    def sample_rate(self) -> int:
+        """Sampling rate of the codec (Hz)."""
+        return self.frame_rule.sample_rate
+
+    @property
+    def n_codebooks(self) -> int:
+        """Layers of the quantizer."""
+        return len(self.generator.quantizer.codebooks)
+
+    @property
+    def codebook_sizes(self) -> list[int]:
+        """Entries of each codebook."""
+        return [codebook.size for codebook in self.generator.quantizer.codebooks]
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether encoding needs semantic tokens."""
+        return isinstance(self.generator.token_source, GivenTokens)
+
+    @property
+    def bits_per_second(self) -> float:
+        """Bitrate of the codes: log2 of the entries that each codebook can choose."""
+        choices = [codebook.num_choices for codebook in self.generator.quantizer.codebooks]
+        return self.frame_rule.frame_rate_hz * sum(math.log2(number) for number in choices)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that identify the codec's weights."""
+        state = self.generator.state_dict()
+        return fingerprint((name, value.cpu().numpy()) for name, value in state.items())
+
+    @functools.cached_property
+    def tokenizer(self) -> SemanticTokenizer:
+        """The tokenizer that the codec was trained with; loaded when first needed.
+
+        Raises:
+            ModelError: If the experiment lacks it, or has another one.
+        """
+        folder = self.tokenizer_folder
+        if folder is None or not (folder / INFO_NAME).exists():
+            raise ModelError(
+                f"{folder}: the experiment has no semantic tokenizer; copy the folder of stage 3"
+                " there, or encode with semantic=TOKENS."
+            )
+        info = TokenizerInfo.read(folder)
+        if self.semantic_fingerprint not in (None, info.fingerprint):
+            raise ModelError(
+                f"{folder}: tokenizer {info.fingerprint} is not {self.semantic_fingerprint},"
+                " with which the codec was trained; put that one there."
+            )
+        return SemanticTokenizer.load(folder, device=str(self.device))
+
+    @overload
+    def encode(
+        self, wave: Wave, sample_rate: int, semantic: Any = ..., batch_size: int | None = ...
+    ) -> torch.Tensor: ...
+
+    @overload
+    def encode(
+        self,
+        wave: Sequence[Wave],
+        sample_rate: int,
+        semantic: Any = ...,
+        batch_size: int | None = ...,
+    ) -> list[torch.Tensor]: ...
+
+    @typechecked
+    def encode(
+        self,
+        wave: Wave | Sequence[Wave],
+        sample_rate: int,
+        semantic: Any = None,
+        batch_size: int | None = None,
+    ) -> torch.Tensor | list[torch.Tensor]:
+        """Return the codes of one or several waveforms.
+
+        Args:
+            wave: (N,) floating point samples, or a list of such.
+            sample_rate: Of the waveforms (Hz); others than the codec's are resampled.
+            semantic: (T,) semantic tokens, or a list of such; None lets the experiment's own
+                tokenizer make them, where the codec needs any.
+            batch_size: Waveforms at a time; None for what suits the device.
+
+        Returns:
+            (n_codebooks, T) int64 with T = ceil(N / hop) at the codec's rate, or a list of such.
+
+        Raises:
+            DataError: If a waveform is empty, not mono, or has NaN or infinite samples.
+            TokenError: If tokens are out of range or their number does not fit.
+        """
+        if isinstance(wave, np.ndarray | torch.Tensor):
+            tokens = None if semantic is None else [semantic]
+            return self.encode([wave], sample_rate, tokens, batch_size)[0]
+        if semantic is not None and len(semantic) != len(wave):
+            raise TokenError(f"{len(semantic)} token sequences are given for {len(wave)} waves.")
+        items = [
+            self._prepare(w, sample_rate, None if semantic is None else semantic[i], f"wave {i}")
+            for i, w in enumerate(wave)
+        ]
+        size = batch_size or DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
+        # Neighbours in length share a batch, so that little of it is padding.
+        order = sorted(range(len(items)), key=lambda i: -len(items[i].wave))
+        codes: dict[int, torch.Tensor] = {}
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            codes |= zip(rows, self._encode_batch([items[i] for i in rows]), strict=True)
+        return [codes[i] for i in range(len(items))]
+
+    @torch.inference_mode()
+    @typechecked
+    def decode(
+        self, codes: torch.Tensor | np.ndarray, num_samples: int | None = None
+    ) -> torch.Tensor:
+        """Return the waveform (N,) float32 of codes.
+
+        Args:
+            codes: (n, T) integers, of the first n codebooks.
+            num_samples: N, at most T * hop; None for all T * hop samples.
+
+        Raises:
+            TokenError: If the codes do not fit the codec, or `num_samples` the codes.
+        """
+        codes = self._check_codes(torch.as_tensor(codes))
+        longest = self.frame_rule.num_samples(codes.shape[1])
+        if num_samples is not None and self.frame_rule.num_frames(num_samples) != codes.shape[1]:
+            raise TokenError(
+                f"num_samples {num_samples} does not fit codes of {codes.shape[1]} frames, which"
+                f" make {longest - self.frame_rule.hop_samples + 1} to {longest} samples."
+            )
+        audio = self.generator.decode(codes.unsqueeze(1).to(self.device))
+        return audio[0, 0, :num_samples].float().cpu()
+
+    def _prepare(self, wave: Wave, sample_rate: int, semantic: Any, where: str) -> "_Item":
+        """Check and resample a waveform, and bring its tokens to its frames."""
+        samples = wave.detach().cpu().numpy() if isinstance(wave, torch.Tensor) else wave
+        samples = resample(check_wave(samples, where), sample_rate, self.sample_rate, where)
+        # Resampling may leave nothing of a sample or two.
+        samples = check_wave(samples, where)
+        if not self.needs_tokens:
+            return _Item(samples, None)
+        num_frames = self.frame_rule.num_frames(len(samples))
+        if semantic is None:
+            semantic = self.tokenizer(torch.from_numpy(samples))
+        tokens = check_tokens(
+            where,
+            torch.as_tensor(semantic).cpu().numpy(),
+            self.generator.quantizer.codebooks[0].num_choices,
+        )
+        return _Item(samples, align_tokens(where, tokens, num_frames))
+
+    @torch.inference_mode()
+    def _encode_batch(self, items: "Sequence[_Item]") -> list[torch.Tensor]:
+        """Encode items together; returns (n_codebooks, T) of each."""
+        hop = self.frame_rule.hop_samples
+        frames = [self.frame_rule.num_frames(len(item.wave)) for item in items]
+        audio = torch.zeros(len(items), 1, max(frames) * hop)
+        tokens = torch.full((len(items), max(frames)), PADDED_CODE)
+        for row, item in enumerate(items):
+            audio[row, 0, : len(item.wave)] = torch.from_numpy(item.wave)
+            if item.tokens is not None:
+                tokens[row, : frames[row]] = torch.from_numpy(item.tokens)
+        lengths = None if min(frames) == max(frames) else torch.tensor(frames, device=self.device)
+        quantized = self.generator.quantize(
+            audio.to(self.device), tokens.to(self.device) if self.needs_tokens else None, lengths
+        )
+        codes = quantized.codes.cpu()
+        return [codes[:, row, :length] for row, length in enumerate(frames)]
+
+    def _check_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return codes (n, T) as int64, or raise TokenError."""
+        if codes.ndim != 2 or codes.is_floating_point() or not 1 <= len(codes) <= self.n_codebooks:
+            raise TokenError(
+                f"Codes must be integers (n, T) of 1 to {self.n_codebooks} codebooks, not"
+                f" {codes.dtype} {tuple(codes.shape)}."
+            )
+        if codes.shape[1] == 0:
+            raise TokenError("There are no frames in these codes.")
+        sizes = torch.tensor(self.codebook_sizes[: len(codes)])
+        wrong = (codes < 0) | (codes >= sizes.to(codes.device).unsqueeze(1))
+        if wrong.any():
+            book, frame = wrong.nonzero()[0].tolist()
+            raise TokenError(
+                f"Code {int(codes[book, frame])} of codebook {book + 1}, frame {frame}, is outside"
+                f" 0..{int(sizes[book]) - 1}."
+            )
+        return codes.long()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Item:
+    """A waveform (N,) at the codec's rate, and its tokens (T,), if it has any."""
+
+    wave: np.ndarray
+    tokens: np.ndarray | None
+
+
+def _load_weights(generator: STACodecGenerator, model_file: Path) -> None:
+    """Load the generator's part of an ESPnet checkpoint.
+
+    Raises:
+        ModelError: If the file is not a checkpoint, or its names or shapes do not fit.
+    """
+    prefix = "codec.generator."
+    try:
+        state = torch.load(model_file, map_location="cpu", weights_only=True)
+        generator.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{model_file}: cannot be loaded as this codec ({reason}).") from error

@@ -1,0 +1,1 @@
+"""Batches of audio with the semantic tokens of the same frames."""

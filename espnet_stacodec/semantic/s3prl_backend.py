@@ -1,0 +1,83 @@
+"""Any upstream of S3PRL, by name."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.semantic.upstream import Upstream, quiet_models
+
+with quiet_models():
+    from s3prl import hub
+    from s3prl.nn import S3PRLUpstream
+
+# How S3PRL calls the loaders that take any checkpoint: a path, an address, or either.
+LOADER_SUFFIXES = ("_local", "_url", "_custom")
+
+
+def available_names() -> list[str]:
+    """Return the names of all upstreams, without the helpers that S3PRL's list also holds."""
+    names = S3PRLUpstream.available_names()
+    return sorted(name for name in names if getattr(hub, name).__module__.endswith("hubconf"))
+
+
+def loader_name(upstream: str, path_or_url: str | None) -> str:
+    """Return the S3PRL entry that builds `upstream` from `path_or_url`.
+
+    A named upstream such as `wavlm_large` silently ignores a checkpoint and downloads its own:
+    given one, the family's loader (`wavlm_local`) has to read it.
+
+    Raises:
+        ConfigError: If there is no such upstream, a loader has nothing to load, or the family
+            takes no checkpoint.
+    """
+    names = available_names()
+    if upstream not in names:
+        close = difflib.get_close_matches(upstream, names, n=5, cutoff=0.5)
+        hint = f"; close names: {', '.join(close)}" if close else ""
+        raise ConfigError(f"upstream: S3PRL has no '{upstream}'{hint}.")
+    is_loader = upstream.endswith(LOADER_SUFFIXES)
+    if path_or_url is None:
+        if is_loader:
+            raise ConfigError(f"upstream: {upstream} needs the checkpoint to load in path_or_url.")
+        return upstream
+    if is_loader:
+        return upstream
+    family = getattr(hub, upstream).__module__.split(".")[-2]
+    kind = "_url" if "://" in path_or_url else "_local"
+    for name in (family + kind, family + "_custom"):
+        # The families of plain spectral features have a loader for settings, not for checkpoints.
+        if name in names and family != "baseline":
+            return name
+    raise ConfigError(f"path_or_url: {upstream} takes no checkpoint, remove '{path_or_url}'.")
+
+
+class S3prlUpstream(Upstream):
+    """An upstream of `s3prl.nn.S3PRLUpstream`."""
+
+    def _load(self) -> None:
+        path = self.config.path_or_url
+        name = loader_name(self.config.upstream, path)
+        # hf_* loaders also take the id of a model on the hub.
+        is_file = path is not None and "://" not in path and not name.startswith("hf_")
+        if is_file and not Path(str(path)).is_file():
+            raise ConfigError(f"path_or_url: there is no checkpoint '{path}'.")
+        try:
+            with quiet_models():
+                model = S3PRLUpstream(name, path_or_url=path)
+        except Exception as error:  # S3PRL's loaders raise whatever their parts raise
+            source = path or "its own address"
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ConfigError(
+                f"upstream: S3PRL cannot load {self.config.upstream} from {source} ({reason});"
+                " give a checkpoint that is on this machine with path_or_url."
+            ) from error
+        # S3PRLUpstream leaves its constructor in training mode.
+        self._model = model.to(self.device).float().eval()
+
+    def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
+        lengths = torch.tensor([len(wave)], device=wave.device)
+        states, _ = self._model(wave.unsqueeze(0), lengths)
+        return [state[0] for state in states]

@@ -1,0 +1,134 @@
+"""Semantic tokens on disk: <folder>/<set>/{semantic.scp, semantic.<N>.ark} (kaldiio, int32)."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+from typeguard import typechecked
+
+from espnet_stacodec.arks import write_arks
+from espnet_stacodec.errors import DataError, LengthError, TokenError
+from espnet_stacodec.files import read_scp
+from espnet_stacodec.semantic.info import INFO_NAME, TOKEN_FRAMES, TokenizerInfo
+
+SCP_NAME = "semantic.scp"
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """One utterance of dump/raw/<set>: its 16 kHz audio file and its length (samples)."""
+
+    utt_id: str
+    wav: str
+    num_samples: int
+
+    @property
+    def num_frames(self) -> int:
+        """T, the number of its tokens."""
+        return TOKEN_FRAMES.num_frames(self.num_samples)
+
+
+@typechecked
+def read_utterances(folder: Path | str) -> list[Utterance]:
+    """Read wav.scp and utt2num_samples of a formatted set.
+
+    Raises:
+        DataError: If one is missing or malformed, or they hold different utterances.
+    """
+    folder = Path(folder)
+    wavs = read_scp(folder / "wav.scp")
+    lengths = read_scp(folder / "utt2num_samples")
+    for utt_id in sorted(set(wavs) ^ set(lengths)):
+        lacking = "wav.scp" if utt_id in lengths else "utt2num_samples"
+        raise DataError(f"{folder}: {utt_id} is missing in {lacking}; run stage 2 again.")
+    for utt_id, length in lengths.items():
+        if not length.isdecimal() or int(length) == 0:
+            raise DataError(f"{folder}/utt2num_samples: {utt_id} has length '{length}'.")
+    return [Utterance(utt_id, wav, int(lengths[utt_id])) for utt_id, wav in wavs.items()]
+
+
+class TokenReader(Mapping[str, np.ndarray]):
+    """The tokens (T,) int32 of each utterance of a semantic.scp, read when asked for."""
+
+    def __init__(self, scp: Path, num_clusters: int) -> None:
+        self._scp = scp
+        self._places = read_scp(scp)
+        self._num_clusters = num_clusters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, utt_id: str) -> np.ndarray:
+        try:
+            tokens = kaldiio.load_mat(self._places[utt_id])
+        except (OSError, ValueError, AssertionError) as error:
+            raise DataError(
+                f"{self._scp}: the tokens of {utt_id} cannot be read from {self._places[utt_id]}"
+                f" ({error}); extract them again (stage 3)."
+            ) from error
+        return check_tokens(utt_id, np.asarray(tokens), self._num_clusters)
+
+
+@typechecked
+def read_tokens(scp: Path | str) -> TokenReader:
+    """Open <folder>/<set>/semantic.scp; every utterance is checked when it is read.
+
+    Raises:
+        ConfigError: If <folder>/tokenizer.yaml, which says how many tokens there are, is missing.
+        DataError: If the list is missing or malformed, or (on reading) an ark is.
+        TokenError: On reading, for tokens outside [0, num_clusters).
+    """
+    scp = Path(scp)
+    return TokenReader(scp, TokenizerInfo.read(scp.parent.parent / INFO_NAME).num_clusters)
+
+
+def check_tokens(utt_id: str, tokens: np.ndarray, num_clusters: int) -> np.ndarray:
+    """Return `tokens` as (T,) int32 if they are ids in [0, num_clusters), else raise TokenError."""
+    if tokens.ndim != 1 or len(tokens) == 0 or not np.issubdtype(tokens.dtype, np.integer):
+        raise TokenError(
+            f"{utt_id}: an array of shape {tokens.shape} and type {tokens.dtype} is not a list of"
+            " token ids."
+        )
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= num_clusters:
+        raise TokenError(
+            f"{utt_id}: token {low if low < 0 else high} is outside 0 to {num_clusters - 1};"
+            " these tokens are of another tokenizer, extract them again (stage 3)."
+        )
+    return tokens.astype(np.int32, copy=False)
+
+
+@typechecked
+def write_tokens(
+    folder: Path | str,
+    utterances: Sequence[Utterance],
+    fingerprint: str,
+    tokenize: Callable[[Sequence[Utterance]], Iterable[np.ndarray]],
+) -> None:
+    """Write the tokens of a set, going on from whole shards of the same utterances and tokenizer.
+
+    Args:
+        folder: <out_dir>/<set>; as given, it becomes part of the paths in semantic.scp.
+        utterances: Sorted by id.
+        fingerprint: The tokenizer's.
+        tokenize: Yields the tokens (T,) of the utterances it is given, in their order.
+    """
+    by_id = {utterance.utt_id: utterance for utterance in utterances}
+
+    def compute(utt_ids: Sequence[str]) -> Iterator[np.ndarray]:
+        wanted = [by_id[utt_id] for utt_id in utt_ids]
+        for utterance, tokens in zip(wanted, tokenize(wanted), strict=True):
+            if len(tokens) != utterance.num_frames:
+                raise LengthError(
+                    f"{utterance.utt_id}: {len(tokens)} semantic tokens for"
+                    f" {utterance.num_frames} frames; this is a bug of the extraction."
+                )
+            yield tokens
+
+    described = {utt_id: [u.wav, u.num_samples] for utt_id, u in by_id.items()}
+    write_arks(Path(folder) / SCP_NAME, described, fingerprint, compute)

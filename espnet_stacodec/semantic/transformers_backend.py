@@ -1,0 +1,85 @@
+"""Any speech encoder of transformers, from a folder or from the hub."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoFeatureExtractor, AutoModel
+from transformers.utils import logging as transformers_logging
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.semantic.info import TOKEN_FRAMES
+from espnet_stacodec.semantic.upstream import Upstream, quiet_models
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+class TransformersUpstream(Upstream):
+    """A model that turns audio into hidden states; of an encoder-decoder, the encoder.
+
+    Whisper's encoder always sees 30 s: shorter audio is padded and its frames cut back, longer
+    audio goes through it in successive windows.
+    """
+
+    def _load(self) -> None:
+        source = self.config.path_or_url
+        if source is None:
+            raise ConfigError(
+                f"path_or_url: backend transformers needs a model folder or hub id for"
+                f" {self.config.upstream}."
+            )
+        if not Path(source).is_dir() and not HUB_ID.fullmatch(source):
+            raise ConfigError(f"path_or_url: there is no model folder '{source}'.")
+        transformers_logging.disable_progress_bar()
+        try:
+            with quiet_models():
+                self._extractor = AutoFeatureExtractor.from_pretrained(source)
+                # Checkpoints in half precision would run, slowly and coarsely, in it on a CPU.
+                model = AutoModel.from_pretrained(source, dtype=torch.float32)
+        except (OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(
+                f"path_or_url: '{source}' is not a usable model folder here, nor can it be read"
+                f" from the hub ({reason}); give the path of a downloaded model with path_or_url."
+            ) from error
+        encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+        self._encoder = encoder.to(self.device).eval()
+        rate = self._extractor.sampling_rate
+        if rate != TOKEN_FRAMES.sample_rate:
+            raise ConfigError(f"path_or_url: '{source}' wants audio at {rate} Hz, not 16000 Hz.")
+
+    def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
+        # Only extractors with a fixed window (Whisper's) have n_samples.
+        window_samples = getattr(self._extractor, "n_samples", None)
+        windows = [wave] if window_samples is None else wave.split(window_samples)
+        states = [self._window_states(window, window_samples) for window in windows]
+        return [torch.cat(parts) for parts in zip(*states, strict=True)]
+
+    def _with_lost_frames(self, state: torch.Tensor, num_samples: int) -> torch.Tensor:
+        """Repeat the last frame until there are ceil(N / stride), as S3PRL does.
+
+        The convolutions of wav2vec 2.0 and its kin do not pad: one or two frames at the end are
+        lost, because their window is longer than their stride.
+        """
+        strides = getattr(self._encoder.config, "conv_stride", None)
+        if strides is None:
+            return state
+        lost = math.ceil(num_samples / math.prod(strides)) - len(state)
+        return torch.cat([state, state[-1:].expand(lost, -1)])
+
+    def _window_states(
+        self, wave: torch.Tensor, window_samples: int | None
+    ) -> Sequence[torch.Tensor]:
+        """Return all hidden states (T', D) of at most one window."""
+        inputs = self._extractor(
+            wave.cpu().numpy(), sampling_rate=TOKEN_FRAMES.sample_rate, return_tensors="pt"
+        )
+        inputs = {name: value.to(self.device) for name, value in inputs.items()}
+        states = self._encoder(**inputs, output_hidden_states=True).hidden_states
+        if window_samples is None:
+            return [self._with_lost_frames(state[0], len(wave)) for state in states]
+        return [
+            state[0, : math.ceil(len(wave) * state.shape[1] / window_samples)] for state in states
+        ]

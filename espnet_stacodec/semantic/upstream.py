@@ -1,0 +1,157 @@
+"""Features of one layer of a speech model, one vector for each 20 ms of 16 kHz audio."""
+
+import abc
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from typeguard import typechecked
+
+from espnet_stacodec.errors import ConfigError, DataError
+from espnet_stacodec.frames import align_tokens
+from espnet_stacodec.semantic.info import TOKEN_FRAMES, UpstreamConfig
+
+# Convolutions need a whole window, and S3PRL fails between its own minimum of 50 ms and 60 ms.
+MIN_SAMPLES = 1600
+PROBE_SAMPLES = 2 * TOKEN_FRAMES.sample_rate
+
+
+def average_frames(features: torch.Tensor, group: int) -> torch.Tensor:
+    """Average successive groups of frames; an incomplete group at the end is averaged alone.
+
+    Args:
+        features: (T', D).
+        group: Frames that become one.
+
+    Returns:
+        (ceil(T' / group), D).
+    """
+    if group == 1:
+        return features
+    return torch.stack([part.mean(dim=0) for part in features.split(group)])
+
+
+@contextlib.contextmanager
+def quiet_models() -> Iterator[None]:
+    """Keep the chatter of model libraries (warnings, INFO lines) out of our log."""
+    loggers = [logging.getLogger(name) for name in ("s3prl", "transformers", "httpx", "root")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(max(logger.level, logging.WARNING))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+class Upstream(abc.ABC):
+    """A speech model in eval mode and float32, of which one hidden state is used.
+
+    Attributes:
+        frame_rate_hz: Frames per second of `features`: always the codec's.
+        feature_dim: D.
+    """
+
+    frame_rate_hz = TOKEN_FRAMES.frame_rate_hz
+
+    def __init__(self, config: UpstreamConfig, device: str) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self._load()
+        # Noise, because silence makes models that normalize their input divide by zero.
+        generator = torch.Generator().manual_seed(0)
+        probe = 0.1 * torch.randn(PROBE_SAMPLES, generator=generator)
+        with torch.inference_mode(), quiet_models():
+            states = self._hidden_states(probe.to(self.device))
+        if config.layer >= len(states):
+            raise ConfigError(
+                f"layer: {config.upstream} has {len(states)} hidden states, layer must be"
+                f" 0 to {len(states) - 1} (0 is before the first block), not {config.layer}."
+            )
+        state = states[config.layer]
+        self.feature_dim = state.shape[-1]
+        self._group = self._frames_per_token(len(state))
+
+    @abc.abstractmethod
+    def _load(self) -> None:
+        """Build the model from `self.config` on `self.device`."""
+
+    @abc.abstractmethod
+    def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return all hidden states (T', D) of wave (N,), at the model's own frame rate."""
+
+    def _frames_per_token(self, probe_frames: int) -> int:
+        """Return how many frames of the model make one token: 1 at 50 Hz, 2 at 100 Hz."""
+        tokens = TOKEN_FRAMES.num_frames(PROBE_SAMPLES)
+        group = round(probe_frames / tokens)
+        # Models round the number of frames differently, by one or two.
+        if group < 1 or abs(probe_frames - group * tokens) > 2:
+            seconds = PROBE_SAMPLES / TOKEN_FRAMES.sample_rate
+            raise ConfigError(
+                f"{self.config.upstream}: layer {self.config.layer} gives"
+                f" {probe_frames / seconds:g} frames per second; only {self.frame_rate_hz:g} Hz and"
+                " its multiples can be used, choose another upstream or layer."
+            )
+        return group
+
+    @typechecked
+    def features(self, wave: torch.Tensor, utt_id: str = "audio") -> torch.Tensor:
+        """Return the chosen layer's features of one utterance.
+
+        Utterances are never batched: padding changes the features of many models.
+
+        Args:
+            wave: (N,) at 16 kHz, in [-1, 1].
+            utt_id: Named in errors.
+
+        Returns:
+            (T, D) float32 on the model's device, T = ceil(N / 320).
+
+        Raises:
+            DataError: If there is no audio, or a feature is not finite.
+            LengthError: If the model returns another number of frames.
+        """
+        if wave.dim() != 1 or len(wave) == 0:
+            raise DataError(f"{utt_id}: audio of shape {tuple(wave.shape)}, expected (N,), N >= 1.")
+        padding = max(0, MIN_SAMPLES - len(wave))
+        padded = torch.nn.functional.pad(wave, (0, padding)).to(self.device, torch.float32)
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = self._hidden_states(padded)[self.config.layer]
+            frames = average_frames(state.float(), self._group)
+            kept = align_tokens(
+                utt_id, np.arange(len(frames)), TOKEN_FRAMES.num_frames(len(padded))
+            )
+            kept = kept[: TOKEN_FRAMES.num_frames(len(wave))]
+            frames = frames[torch.from_numpy(kept).to(self.device)]
+        if not frames.isfinite().all():
+            raise DataError(
+                f"{utt_id}: {self.config.upstream} gives features that are not finite;"
+                " listen to this recording, and leave it out if it is broken."
+            )
+        return frames
+
+
+@typechecked
+def build_upstream(config: UpstreamConfig, device: str = "cpu") -> Upstream:
+    """Build the upstream that `config` describes.
+
+    Raises:
+        ConfigError: If the name, the layer, the checkpoint or the device does not exist.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device: {device} was asked for, but no GPU can be used; take cpu.")
+    # Each backend pulls in its own library, which takes seconds: only the one that is used.
+    if config.backend == "s3prl":
+        from espnet_stacodec.semantic.s3prl_backend import S3prlUpstream
+
+        return S3prlUpstream(config, device)
+    from espnet_stacodec.semantic.transformers_backend import TransformersUpstream
+
+    return TransformersUpstream(config, device)

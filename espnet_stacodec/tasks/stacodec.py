@@ -1,0 +1,239 @@
+"""ESPnet's GAN codec task, with semantic tokens beside the audio."""
+
+import argparse
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from espnet2.gan_codec.espnet_model import ESPnetGANCodecModel
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.tasks.abs_task import IteratorOptions
+from espnet2.tasks.gan_codec import GANCodecTask, codec_choices
+from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.utils.types import str_or_none
+from typeguard import typechecked
+
+from espnet_stacodec.config import construct
+from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.files import atomic_write
+from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
+from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
+from espnet_stacodec.gan_codec.stacodec import STACodec
+from espnet_stacodec.iterators.aligned_chunk_iter_factory import AlignedChunkIterFactory
+from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
+from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
+
+# Where an experiment keeps its copy of the tokenizer.
+TOKENIZER_FOLDER = "semantic"
+
+
+class STACodecTask(GANCodecTask):
+    """Trains `stacodec` on chunks of audio and tokens; ESPnet's own codecs on the same chunks."""
+
+    trainer = STACodecTrainer
+
+    @classmethod
+    @typechecked
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the task's options, and make its choices the defaults."""
+        super().add_task_arguments(parser)
+        parser.add_argument(
+            "--semantic_tokenizer",
+            type=str_or_none,
+            help="Folder with the tokenizer.yaml of the semantic tokens (recipe stage 3)",
+        )
+        # ESPnet splits chunks only where all streams have one length: the task has its own.
+        parser.set_defaults(codec="stacodec", iterator_type="task")
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """Semantic tokens, one a frame; whether they are needed is the codec's to say."""
+        return ("semantic",)
+
+    @classmethod
+    @typechecked
+    def build_model(cls, args: argparse.Namespace) -> ESPnetGANCodecModel:
+        """Build the model, and note in `args` what the data path must know of it.
+
+        Raises:
+            ConfigError: If a configuration key is unknown, or the codec needs a tokenizer and
+                none is given.
+        """
+        codec_class = codec_choices.get_class(args.codec)
+        if codec_class is not STACodec:
+            model = super().build_model(args)
+        else:
+            args.codec_conf = _with_tokenizer(args)
+            model = ESPnetSTACodecModel(construct(STACodec, args.codec_conf, "codec_conf"))
+        meta = model.meta_info()
+        # ESPnet writes args to config.yaml after this; the iterators are built later still.
+        args.fs, args.frame_shift = int(meta["fs"]), int(meta["frame_shift"])
+        return model
+
+    @classmethod
+    @typechecked
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """Pad audio with zeros and tokens with -1: zero is a token."""
+        return CommonCollateFn(float_pad_value=0.0, int_pad_value=PADDED_CODE)
+
+    @classmethod
+    @typechecked
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """ESPnet's preprocessing of the audio, then tokens brought to the codec's frames."""
+        preprocess = super().build_preprocess_fn(args, train)
+        frame_rule = FrameRule(args.frame_shift, args.fs)
+        if codec_choices.get_class(args.codec) is not STACodec:
+            return WholeFramePreprocessor(preprocess, frame_rule)
+        generator_params = args.codec_conf.get("generator_params", {})
+        return AlignedPreprocessor(
+            preprocess, frame_rule, generator_params.get("semantic_clusters")
+        )
+
+    @classmethod
+    def build_task_iter_factory(
+        cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
+    ) -> AbsIterFactory:
+        """Build the iterator: chunks in training, whole utterances otherwise."""
+        check_token_files(iter_options.data_path_and_name_and_type, args.semantic_tokenizer)
+        if mode != "train":
+            return cls.build_sequence_iter_factory(args, iter_options, mode)
+        # Short items are collated, which tells their lengths, instead of being dropped.
+        options = argparse.Namespace(**vars(args) | {"chunk_discard_short_samples": False})
+        return AlignedChunkIterFactory(
+            cls.build_chunk_iter_factory(options, iter_options, mode),
+            FrameRule(args.frame_shift, args.fs),
+        )
+
+    @classmethod
+    @typechecked
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """Train; the experiment folder gets its own copy of the tokenizer first."""
+        if args.semantic_tokenizer and not args.collect_stats:
+            keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
+        super().main_worker(args)
+
+
+class AlignedPreprocessor:
+    """Runs ESPnet's preprocessing, then brings the tokens of an utterance to its frames.
+
+    Args:
+        preprocess: ESPnet's preprocessing, or None.
+        frame_rule: The codec's frames.
+        num_tokens: Tokens must be below this, where it is known.
+    """
+
+    def __init__(
+        self, preprocess: Callable | None, frame_rule: FrameRule, num_tokens: int | None
+    ) -> None:
+        self.preprocess = preprocess
+        self.frame_rule = frame_rule
+        self.num_tokens = num_tokens
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """data: {"audio": (N,), "semantic": (T',)}; returns it with "semantic": (T,).
+
+        Raises:
+            LengthError: If T' and T differ by more than a frame.
+            TokenError: If a token is negative or not below `num_tokens`.
+        """
+        data = data if self.preprocess is None else self.preprocess(uid, data)
+        if "semantic" in data:
+            num_frames = self.frame_rule.num_frames(len(data["audio"]))
+            tokens = align_tokens(uid, data["semantic"], num_frames)
+            if self.num_tokens is not None:
+                check_token_range(uid, tokens, self.num_tokens)
+            data["semantic"] = tokens
+        return data
+
+
+class WholeFramePreprocessor:
+    """Runs ESPnet's preprocessing, then pads audio to whole frames, as ESPnet's codecs need it.
+
+    Args:
+        preprocess: ESPnet's preprocessing, or None.
+        frame_rule: The codec's frames.
+    """
+
+    def __init__(self, preprocess: Callable | None, frame_rule: FrameRule) -> None:
+        self.preprocess = preprocess
+        self.frame_rule = frame_rule
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """data: {"audio": (N,)}; returns it with "audio": (T * hop,)."""
+        data = data if self.preprocess is None else self.preprocess(uid, data)
+        data["audio"] = np.pad(data["audio"], (0, -len(data["audio"]) % self.frame_rule.hop_samples))
+        return data
+
+
+def check_token_range(utt_id: str, tokens: np.ndarray, num_tokens: int) -> None:
+    """Raise TokenError if a token of an utterance is outside [0, num_tokens)."""
+    if tokens.min() < 0 or tokens.max() >= num_tokens:
+        wrong = int(tokens.max() if tokens.max() >= num_tokens else tokens.min())
+        raise TokenError(
+            f"{utt_id}: semantic token {wrong} is outside 0..{num_tokens - 1}, the range of this"
+            " codec's tokenizer; use the tokens that were extracted with it (stage 3)."
+        )
+
+
+def check_token_files(
+    data_paths: Sequence[tuple[str, str, str]], tokenizer_folder: str | None
+) -> None:
+    """Raise TokenError if token files stand beside a tokenizer other than the given one."""
+    if tokenizer_folder is None:
+        return
+    expected = TokenizerInfo.read(tokenizer_folder)
+    for path, name, _ in data_paths:
+        # dump/semantic/<tag>/<set>/semantic.scp: the tokenizer is two levels up.
+        beside = Path(path).parent.parent
+        if name == "semantic" and (beside / INFO_NAME).exists():
+            found = TokenizerInfo.read(beside)
+            if found.fingerprint != expected.fingerprint:
+                raise TokenError(
+                    f"{path}: these tokens were made by tokenizer {found.fingerprint}, not by"
+                    f" {expected.fingerprint} in {tokenizer_folder}; give tokens and tokenizer"
+                    " of one extraction (stage 3)."
+                )
+
+
+def keep_tokenizer(source: Path, output_dir: Path) -> None:
+    """Copy the tokenizer into the experiment, which then needs nothing from elsewhere.
+
+    Raises:
+        ConfigError: If the experiment was started with another tokenizer.
+    """
+    kept = output_dir / TOKENIZER_FOLDER
+    given = TokenizerInfo.read(source)
+    if (kept / INFO_NAME).exists():
+        found = TokenizerInfo.read(kept)
+        if found.fingerprint != given.fingerprint:
+            raise ConfigError(
+                f"{output_dir} was trained with tokenizer {found.fingerprint}, not with"
+                f" {given.fingerprint} of {source}; choose another --output_dir or --tag."
+            )
+        return
+    # The YAML comes last: with it the copy is complete.
+    for path in (*source.glob("*.safetensors"), source / INFO_NAME):
+        with atomic_write(kept / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+
+
+def _with_tokenizer(args: argparse.Namespace) -> dict:
+    """Return codec_conf with the tokenizer's number of tokens and fingerprint filled in."""
+    conf = dict(args.codec_conf)
+    params = dict(conf.get("generator_params", {}))
+    if params.get("assignment", "sta") == "none" or args.semantic_tokenizer is None:
+        return conf
+    saved = conf.get("semantic_fingerprint")
+    if saved is not None and not (Path(args.semantic_tokenizer) / INFO_NAME).exists():
+        # A saved configuration: the tokenizer's folder may not exist on this machine.
+        return conf
+    info = TokenizerInfo.read(args.semantic_tokenizer)
+    if saved not in (None, info.fingerprint):
+        raise ConfigError(
+            f"codec_conf: semantic_fingerprint is {saved}, the tokenizer in"
+            f" {args.semantic_tokenizer} is {info.fingerprint}; leave the key out to train with it."
+        )
+    params["semantic_clusters"] = info.num_clusters
+    return conf | {"generator_params": params, "semantic_fingerprint": info.fingerprint}
