@@ -27,9 +27,9 @@ help_message="Usage: ./run.sh [--stage 1] [--stop-stage 7] [--option value ...]
 1 data, 2 format and filter audio, 3 semantic tokens, 4 statistics, 5 training, 6 decoding and
 scores, 7 hand codes to ASR and SLU recipes, 8 pack, 9 upload (needs --hub_repo).
 Options and defaults:
-$(sed -n 's/^\([a-z_]*=.*\)/  --\1/p' "$0")"
+$(sed -n '/^stage=/,/^hub_repo=/s/^/  --/p' "$0")"
 
-original_arguments=("$@")
+_arguments=("$@")
 . ../../../tools/parse_options.sh
 . ./path.sh
 
@@ -41,7 +41,7 @@ done
 
 current_stage=$stage
 trap 'echo "run.sh: stage $current_stage failed; to go on from there: ./run.sh" \
-    "$(printf "%q " "${original_arguments[@]}")--stage $current_stage" >&2' ERR
+    "$(printf "%q " "${_arguments[@]}")--stage $current_stage" >&2' ERR
 # begin N TEXT: whether stage N is to be run; says so.
 begin() {
     ((stage <= $1 && stop_stage >= $1)) || return 1
@@ -49,8 +49,18 @@ begin() {
     echo "run.sh: stage $1: $2" >&2
 }
 
+# need N FILE...: the files of stage N are there.
+need() {
+    local file
+    for file in "${@:2}"; do
+        [[ -e $file ]] || fail "stage $current_stage needs $file; run stage $1 first."
+    done
+}
+
 read -ra tests <<<"$test_sets"
 sets=("$train_set" "$valid_set" "${tests[@]}")
+raw_lists=("${sets[@]/#/$dumpdir/raw/}")
+raw_lists=("${raw_lists[@]/%//wav.scp}")
 if ((ngpu > 0)); then device=cuda; else device=cpu; fi
 if [[ -n $semantic_tokens ]]; then
     token_options=(--semantic_tokens "$semantic_tokens")
@@ -59,6 +69,8 @@ else
 fi
 tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --print_tag)
 semantic_dir=$dumpdir/semantic/$tokens_name
+token_lists=("${sets[@]/#/$semantic_dir/}")
+token_lists=("${token_lists[@]/%//semantic.scp}")
 exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$tokens_name}
 stats=$expdir/codec_stats_$tokens_name
 decode_dir=$exp/decode${inference_model:+_${inference_model%.pth}}
@@ -70,12 +82,14 @@ if begin 1 "data preparation"; then
 fi
 if begin 2 "format and filter audio"; then
     for name in "${sets[@]}"; do
+        need 1 "data/$name/wav.scp"
         python -m espnet_stacodec.bin.format_audio --data_dir "data/$name" \
             --out_dir "$dumpdir/raw/$name" --min_seconds "$min_seconds" \
             --max_seconds "$max_seconds" --nj "$nj"
     done
 fi
 if begin 3 "semantic tokens: $tokens_name"; then
+    need 2 "${raw_lists[@]}"
     python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" \
         --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${sets[@]}" \
         --out_dir "$dumpdir/semantic" --nj "$nj" --device "$device"
@@ -91,28 +105,42 @@ train() { # train FOLDER OPTION...
         --output_dir "$1" $(streams "$train_set" train) $(streams "$valid_set" valid) "${@:2}" $train_args
 }
 if begin 4 "statistics: $stats"; then
+    need 2 "${raw_lists[@]}"
+    need 3 "${token_lists[@]}"
     train "$stats" --collect_stats true --num_workers "$nj"
 fi
 if begin 5 "training: $exp"; then
+    need 3 "${token_lists[@]}"
+    need 4 "$stats"/{train,valid}/audio_shape
     train "$exp" --train_shape_file "$stats/train/audio_shape" \
         --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --resume true \
         --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)"
 fi
 if begin 6 "decoding and scores: $decode_dir"; then
+    need 5 "$exp/config.yaml"
     python -m espnet_stacodec.bin.decode --model "$exp" ${inference_model:+--model_file "$inference_model"} \
         --dump_dir "$dumpdir/raw" --semantic_dir "$semantic_dir" --sets "${tests[@]}" \
         --out_dir "$decode_dir" --nj "$inference_nj" --device "$device"
 fi
 if begin 7 "codes for ASR and SLU recipes: $exp/codes"; then
+    need 5 "$exp/config.yaml"
     python -m espnet_stacodec.bin.hand_over --model "$exp" ${inference_model:+--model_file "$inference_model"} \
         --dump_dir "$dumpdir/raw" \
         --semantic_dir "$semantic_dir" --sets "${sets[@]}" \
         --out_dir "$exp/codes" --nj "$inference_nj" --device "$device"
 fi
 if begin 8 "pack: $exp.zip"; then
+    need 5 "$exp/config.yaml"
     python -m espnet_stacodec.bin.pack --model "$exp" --out "$exp.zip"
 fi
 if begin 9 "upload"; then
     [[ -n $hub_repo ]] || fail "stage 9 uploads to a hub; say where with --hub_repo OWNER/NAME."
+    need 5 "$exp/config.yaml"
     python -m espnet_stacodec.bin.upload --model "$exp" --repo "$hub_repo"
 fi
+
+for made in "scores $decode_dir/RESULTS.md" "audio $decode_dir/<set>/wav" "codes $exp/codes" "archive $exp.zip"; do
+    path=${made#* }
+    [[ -e ${path%/<set>*} ]] && printf 'run.sh: %-8s %s\n' "${made%% *}:" "$PWD/$path"
+done
+true
