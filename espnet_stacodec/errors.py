@@ -9,6 +9,9 @@ STACodecError
 └── StageError       a recipe stage that runs before its predecessor
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class STACodecError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -36,3 +39,12 @@ class ModelError(STACodecError):
 
 class StageError(STACodecError):
     """A recipe stage was run before the stage that makes its input."""
+
+
+@contextlib.contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Put `where`, an utterance or a file, before the message of a DataError in the block."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(f"{where}: {error}") from error

@@ -161,6 +161,19 @@ class AudioCoding:
             )
         return SemanticTokenizer.load(folder, device=str(self.device))
 
+    def check_tokenizer(self, semantic_scp: Path) -> None:
+        """Raise TokenError if the codec was trained with other tokens than those of a list.
+
+        Args:
+            semantic_scp: <folder>/<set>/semantic.scp, with the tokenizer.yaml of its folder.
+        """
+        found = TokenizerInfo.read(semantic_scp.parent.parent / INFO_NAME)
+        if self.semantic_fingerprint not in (None, found.fingerprint):
+            raise TokenError(
+                f"{semantic_scp}: these tokens were made by tokenizer {found.fingerprint}, the"
+                f" codec was trained with {self.semantic_fingerprint}; give the tokens of that one."
+            )
+
     @overload
     def encode(
         self, wave: Wave, sample_rate: int, semantic: Any = ..., batch_size: int | None = ...

@@ -1,15 +1,201 @@
 """Fixtures of all tests."""
 
+import os
+import typing
 from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 import pytest
+
+# Small tensors: more threads only wait for each other. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The development kit beside the repository: real speech, a real teacher."""
     if not SHARED.is_dir():
         pytest.skip("../shared is not there")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path):
+    """Weights by name of a small published STACodec, and arrays that it made from one input."""
+    import torch
+    from omegaconf import base, dictconfig, listconfig, nodes
+
+    folder = shared / "parity"
+    if not (folder / "small_sta.th").exists():
+        pytest.skip("../shared/parity is not there")
+    trusted: list[Any] = [
+        dictconfig.DictConfig, listconfig.ListConfig, base.ContainerMetadata, base.Metadata,
+        nodes.AnyNode, dict, list, int, (typing.Any, "typing.Any"),
+        (lambda *args: {}, "collections.defaultdict"),
+    ]  # fmt: skip
+    with torch.serialization.safe_globals(trusted):
+        checkpoint = torch.load(folder / "small_sta.th", map_location="cpu", weights_only=True)
+    return checkpoint["best_state"]["model"], dict(np.load(folder / "small_sta_2s.npz"))
+
+
+class ToyUtterance(Protocol):
+    """Makes audio (frames * hop,) float32 and tokens (frames,) int32 in [0, 8) from a seed."""
+
+    def __call__(self, seed: int, frames: int, hop: int = 320) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@pytest.fixture(scope="session")
+def toy_utterance() -> ToyUtterance:
+    """Utterances whose tokens carry what is heard: each lasts some frames and sets the pitch."""
+
+    def make(seed: int, frames: int, hop: int = 320) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+
+        def held(values: np.ndarray) -> np.ndarray:
+            return np.repeat(values, rng.integers(2, 6, frames))[:frames]
+
+        tokens = held(rng.integers(8, size=frames))
+        loudness = np.repeat(held(rng.uniform(0.05, 0.25, frames)), hop)
+        # Whole periods in a frame: the same token makes the same frame.
+        phase = 2 * np.pi * np.cumsum(np.repeat(tokens + 1, hop) / hop)
+        audio = loudness * np.sin(phase) + 1e-3 * rng.standard_normal(frames * hop)
+        return audio.astype(np.float32), tokens.astype(np.int32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_codec_conf() -> dict[str, Any]:
+    """A codec_conf that trains at once; without the number of semantic tokens. Read only."""
+    return {
+        "sampling_rate": 16000,
+        "generator_params": {
+            "dimension": 8,
+            "n_filters": 4,
+            "ratios": [8, 5, 4, 2],
+            "lstm_layers": 1,
+            "n_codebooks": 3,
+            "codebook_size": 16,
+        },
+        "discriminator_params": {
+            "filters": 2,
+            "n_ffts": [256, 128],
+            "hop_lengths": [64, 32],
+            "win_lengths": [256, 128],
+        },
+    }
+
+
+class ToyTask:
+    """A data set of a few utterances in the recipe's layout, and its trainings.
+
+    Attributes:
+        folder: dump/{raw,semantic/toy}/{train,valid} lie here.
+        tokenizer: The folder of the tokens' tokenizer, with 8 tokens.
+    """
+
+    # Frames of each utterance: one as long as a chunk, shorter, and longer.
+    FRAMES = {"train": (10, 7, 43, 25, 31, 38), "valid": (50, 60)}  # noqa: RUF012
+
+    def __init__(self, folder: Path, utterance: ToyUtterance, codec_conf: dict[str, Any]) -> None:
+        import kaldiio
+        import soundfile
+
+        from espnet_stacodec.files import write_scp, write_text
+
+        self.folder = folder
+        self.tokenizer = folder / "dump" / "semantic" / "toy"
+        self.codec_conf = codec_conf
+        write_text(self.tokenizer / "tokenizer.yaml", "name: toy\nnum_clusters: 8\n")
+        for part, lengths in self.FRAMES.items():
+            raw, semantic = folder / "dump" / "raw" / part, self.tokenizer / part
+            raw.mkdir(parents=True)
+            semantic.mkdir(parents=True)
+            made = {f"{part}{i}": utterance(i, frames) for i, frames in enumerate(lengths)}
+            for utt_id, (audio, _) in made.items():
+                # A few samples less: the last frame is a partial one.
+                soundfile.write(raw / f"{utt_id}.wav", audio[:-7], 16000, "FLOAT")
+            write_scp(raw / "wav.scp", {utt_id: raw / f"{utt_id}.wav" for utt_id in made})
+            shapes = {utt_id: len(audio) - 7 for utt_id, (audio, _) in made.items()}
+            write_scp(folder / "stats" / part / "audio_shape", shapes)
+            names = f"ark,scp:{semantic}/semantic.1.ark,{semantic}/semantic.scp"
+            with kaldiio.WriteHelper(names) as writer:
+                for utt_id, (_, tokens) in made.items():
+                    writer(utt_id, tokens)
+
+    def options(self, out_dir: Path, semantic: bool = True, **changes: Any) -> list[str]:
+        """Return the command line of a training; `changes` are ESPnet's options."""
+        import yaml
+
+        dump = self.folder / "dump"
+        streams = {
+            part: [[str(dump / "raw" / part / "wav.scp"), "audio", "sound"]] for part in self.FRAMES
+        }
+        if semantic:
+            for part, names in streams.items():
+                scp = self.tokenizer / part / "semantic.scp"
+                names.append([str(scp), "semantic", "kaldi_ark"])
+        conf = {
+            "codec": "stacodec",
+            "codec_conf": self.codec_conf | changes.pop("codec_conf", {}),
+            "train_data_path_and_name_and_type": streams["train"],
+            "valid_data_path_and_name_and_type": streams["valid"],
+            "train_shape_file": [str(self.folder / "stats" / "train" / "audio_shape")],
+            "valid_shape_file": [str(self.folder / "stats" / "valid" / "audio_shape")],
+            "semantic_tokenizer": str(self.tokenizer) if semantic else None,
+            "optim": "adam",
+            "optim2": "adam",
+            "batch_size": 4,
+            "batch_type": "unsorted",
+            "chunk_length": "3200",
+            "chunk_shift_ratio": 1.0,
+            "num_cache_chunks": 16,
+            "num_scored_utts": 1,
+            "max_epoch": 2,
+            "num_workers": 0,
+            "seed": 3,
+            "use_matplotlib": False,
+            "use_tensorboard": False,
+            "best_model_criterion": [["valid", "mel_loss", "min"]],
+        }
+        config = self.folder / f"{out_dir.name}.yaml"
+        config.write_text(yaml.safe_dump(conf | changes))
+        return ["--config", str(config), "--output_dir", str(out_dir)]
+
+    def train(self, out_dir: Path, **changes: Any) -> Path:
+        """Train in this process; return `out_dir`."""
+        from espnet_stacodec.tasks.stacodec import STACodecTask
+
+        STACodecTask.main(cmd=self.options(out_dir, **changes))
+        return out_dir
+
+
+@pytest.fixture(scope="session")
+def toy_task(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_utterance: ToyUtterance,
+    tiny_codec_conf: dict[str, Any],
+) -> ToyTask:
+    """Data for trainings of a second."""
+    return ToyTask(tmp_path_factory.mktemp("toy"), toy_utterance, tiny_codec_conf)
+
+
+@pytest.fixture(scope="session")
+def sta_experiment(toy_task: ToyTask) -> Path:
+    """An experiment of two epochs with semantic tokens; read only."""
+    return toy_task.train(toy_task.folder / "exp" / "sta")
+
+
+@pytest.fixture(scope="session")
+def plain_experiment(toy_task: ToyTask) -> Path:
+    """An experiment of one epoch of plain residual quantization; read only."""
+    plain = toy_task.codec_conf["generator_params"] | {"assignment": "none"}
+    return toy_task.train(
+        toy_task.folder / "exp" / "plain",
+        semantic=False,
+        max_epoch=1,
+        codec_conf={"generator_params": plain},
+    )

@@ -10,7 +10,13 @@ from espnet_stacodec.errors import STACodecError
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that every command has."""
-    parser.add_argument("--log_level", default="INFO", help="DEBUG, INFO (default), WARNING, ERROR")
+    parser.add_argument(
+        "--log_level",
+        default="INFO",
+        type=str.upper,
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="what is logged (default: INFO)",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -27,9 +33,7 @@ def run(
     if not any(isinstance(action, argparse._SubParsersAction) for action in parser._actions):
         add_common_arguments(parser)
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=args.log_level.upper(), format="%(asctime)s %(levelname)s: %(message)s"
-    )
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s: %(message)s")
     try:
         work(args)
     except (STACodecError, OSError) as error:

@@ -60,12 +60,14 @@ def _encode(args: argparse.Namespace) -> None:
 
     from espnet_stacodec.audio import read_audio, resample
     from espnet_stacodec.codes import Codes
+    from espnet_stacodec.errors import naming
     from espnet_stacodec.inference import AudioCoding
 
     codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
     for file, target in tqdm(targets.items(), "encode", unit=" files"):
         wave = resample(*read_audio(file), codec.sample_rate, str(file))
-        codes = codec.encode(wave, codec.sample_rate).numpy()
+        with naming(file):
+            codes = codec.encode(wave, codec.sample_rate).numpy()
         Codes(codes, len(wave), codec.sample_rate, codec.fingerprint).save(target)
     logging.info("%d files written to %s", len(targets), args.out)
 
@@ -77,7 +79,7 @@ def _decode(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from espnet_stacodec.codes import Codes
-    from espnet_stacodec.errors import TokenError
+    from espnet_stacodec.errors import TokenError, naming
     from espnet_stacodec.files import atomic_write
     from espnet_stacodec.inference import AudioCoding
 
@@ -89,7 +91,8 @@ def _decode(args: argparse.Namespace) -> None:
                 f"{file}: these codes were made by codec {codes.fingerprint}, {args.model} is"
                 f" {codec.fingerprint}; decode them with the codec that made them."
             )
-        wave = codec.decode(codes.codes, codes.num_samples).numpy()
+        with naming(file):
+            wave = codec.decode(codes.codes, codes.num_samples).numpy()
         with atomic_write(target) as temporary:
             soundfile.write(temporary, wave, codes.sample_rate, "PCM_16")
     logging.info("%d files written to %s", len(targets), args.out)

@@ -22,19 +22,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     try:
         STACodecTask.main(cmd=argv)
-    except STACodecError as error:
+    except (STACodecError, OSError) as error:
         sys.exit(f"espnet_stacodec.bin.train: error: {_sentence(error)}")
 
 
-def _sentence(error: STACodecError) -> str:
+def _sentence(error: Exception) -> str:
     """Return the message of an error; a data loader's process adds its traceback before it."""
-    return (
-        str(error)
-        .strip()
-        .split("\n")[-1]
-        .removeprefix(f"{type(error).__module__}.")
-        .removeprefix(f"{type(error).__qualname__}: ")
-    )
+    kind = type(error)
+    return str(error).strip().split("\n")[-1].removeprefix(f"{kind.__module__}.{kind.__name__}: ")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typeguard import typechecked
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.audio import read_audio
 from espnet_stacodec.data_dir import DataDir
-from espnet_stacodec.errors import DataError, StageError, TokenError
+from espnet_stacodec.errors import DataError, StageError, TokenError, naming
 from espnet_stacodec.files import read_scp, write_scp, write_text
 from espnet_stacodec.inference import AudioCoding
 from espnet_stacodec.parallel import Workers
@@ -96,6 +96,8 @@ def hand_over(
                 semantic = semantic_dir / name / "semantic.scp"
             wav_scp = dump_dir / name / "wav.scp"
             data = _read_set(wav_scp.parent, semantic)
+            if semantic is not None:
+                codec.check_tokenizer(semantic)
             work = functools.partial(_flat_codes, model, model_file, device, wav_scp, semantic)
             compute = functools.partial(workers.map, work, description=f"codes of {name}")
             made_with = f"{codec.fingerprint} {semantic and semantic.read_text(encoding='utf-8')}"
@@ -144,6 +146,7 @@ def _codec(model: Path, model_file: str | None, device: str) -> AudioCoding:
 
 
 _audio_files = functools.lru_cache(maxsize=1)(read_scp)
+_tokens = functools.lru_cache(maxsize=1)(read_tokens)
 
 
 def _flat_codes(
@@ -159,8 +162,7 @@ def _flat_codes(
     codec = _codec(model, model_file, device)
     tokens = None
     if semantic_scp is not None:
-        tokens = read_tokens(semantic_scp)[utt_id]
-    return flatten_codes(
-        codec.encode(*read_audio(_audio_files(wav_scp)[utt_id]), tokens).numpy(),
-        codec.codebook_sizes,
-    )
+        tokens = _tokens(semantic_scp)[utt_id]
+    with naming(utt_id):
+        codes = codec.encode(*read_audio(_audio_files(wav_scp)[utt_id]), tokens)
+    return flatten_codes(codes.numpy(), codec.codebook_sizes)

@@ -67,6 +67,11 @@ def write_results(folder: Path, title: str, summaries: Mapping[str, Mapping[str,
             if summary[f"{metric}_undefined"]
         ]
     table = "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
-    write_text(folder / "results.json", json.dumps({"title": title, "sets": summaries}) + "\n")
+    # JSON has no NaN: what is not defined is null.
+    sets = {
+        name: {key: value if math.isfinite(value) else None for key, value in summary.items()}
+        for name, summary in summaries.items()
+    }
+    write_text(folder / "results.json", json.dumps({"title": title, "sets": sets}) + "\n")
     write_text(folder / "RESULTS.md", table)
     return table

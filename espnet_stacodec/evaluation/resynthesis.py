@@ -16,11 +16,11 @@ from typeguard import typechecked
 from espnet_stacodec import metrics
 from espnet_stacodec.audio import read_audio
 from espnet_stacodec.codes import Codes
-from espnet_stacodec.errors import DataError, StageError
+from espnet_stacodec.errors import DataError, StageError, naming
 from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.inference import AudioCoding
 from espnet_stacodec.parallel import Workers
-from espnet_stacodec.semantic.extract import read_tokens
+from espnet_stacodec.semantic.token_files import read_tokens
 
 SHARD_UTTERANCES = 50
 SCORES_NAME = "scores.jsonl"
@@ -56,12 +56,13 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
 
     Raises:
         StageError: If the audio or the tokens of the set have not been made.
-        DataError: If an utterance has no tokens.
+        DataError: If an utterance has no tokens, or those of another tokenizer than the codec's.
     """
     audio = _read_stage(job.wav_scp, 2)
     utterances = list(audio)
     if job.semantic_scp is not None:
         tokens = _read_stage(job.semantic_scp, 3)
+        _codec(job.model, job.model_file, job.device).check_tokenizer(job.semantic_scp)
         missing = [utt for utt in utterances if utt not in tokens]
         if missing:
             raise DataError(
@@ -138,7 +139,8 @@ def _decode_one(
     if rate != codec.sample_rate:
         raise DataError(f"{path}: {rate} Hz instead of {codec.sample_rate}; run stage 2 first.")
     started = time.perf_counter()
-    codes = codec.encode(wave, rate, semantic)
+    with naming(utt_id):
+        codes = codec.encode(wave, rate, semantic)
     encoded = time.perf_counter()
     estimate = codec.decode(codes, len(wave)).numpy()
     decoded = time.perf_counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.semantic.upstream import Upstream, quiet_models
+from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
 with quiet_models():
     from s3prl import hub
@@ -69,10 +69,10 @@ class S3prlUpstream(Upstream):
                 model = S3PRLUpstream(name, path_or_url=path)
         except Exception as error:  # S3PRL's loaders raise whatever their parts raise
             source = path or "its own address"
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ConfigError(
-                f"upstream: S3PRL cannot load {self.config.upstream} from {source} ({reason});"
-                " give a checkpoint that is on this machine with path_or_url."
+                f"upstream: S3PRL cannot load {self.config.upstream} from {source}"
+                f" ({short_reason(error)}); give a checkpoint that is on this machine with"
+                " path_or_url."
             ) from error
         # S3PRLUpstream leaves its constructor in training mode.
         self._model = model.to(self.device).float().eval()

@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.semantic.info import TOKEN_FRAMES
-from espnet_stacodec.semantic.upstream import Upstream, quiet_models
+from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -39,10 +39,10 @@ class TransformersUpstream(Upstream):
                 # Checkpoints in half precision would run, slowly and coarsely, in it on a CPU.
                 model = AutoModel.from_pretrained(source, dtype=torch.float32)
         except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise ConfigError(
                 f"path_or_url: '{source}' is not a usable model folder here, nor can it be read"
-                f" from the hub ({reason}); give the path of a downloaded model with path_or_url."
+                f" from the hub ({short_reason(error)}); give the path of a downloaded model with"
+                " path_or_url."
             ) from error
         encoder = model.get_encoder() if model.config.is_encoder_decoder else model
         self._encoder = encoder.to(self.device).eval()

@@ -3,6 +3,7 @@
 import abc
 import contextlib
 import logging
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -48,6 +49,11 @@ def quiet_models() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def short_reason(error: Exception) -> str:
+    """Return the kind and the beginning of a library's message, which may be paragraphs long."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" ...")
 
 
 class Upstream(abc.ABC):

@@ -15,8 +15,8 @@ from espnet2.utils.types import str_or_none
 from typeguard import typechecked
 
 from espnet_stacodec.config import construct
-from espnet_stacodec.errors import ConfigError, TokenError
-from espnet_stacodec.files import atomic_write
+from espnet_stacodec.errors import ConfigError, DataError, TokenError
+from espnet_stacodec.files import atomic_write, read_scp
 from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
@@ -97,6 +97,7 @@ class STACodecTask(GANCodecTask):
     ) -> AbsIterFactory:
         """Build the iterator: chunks in training, whole utterances otherwise."""
         check_token_files(iter_options.data_path_and_name_and_type, args.semantic_tokenizer)
+        check_utterances(iter_options.data_path_and_name_and_type)
         if mode != "train":
             return cls.build_sequence_iter_factory(args, iter_options, mode)
         # Short items are collated, which tells their lengths, instead of being dropped.
@@ -163,8 +164,8 @@ class WholeFramePreprocessor:
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """data: {"audio": (N,)}; returns it with "audio": (T * hop,)."""
         data = data if self.preprocess is None else self.preprocess(uid, data)
-        data["audio"] = np.pad(data["audio"], (0, -len(data["audio"]) % self.frame_rule.hop_samples))
-        return data
+        missing = -len(data["audio"]) % self.frame_rule.hop_samples
+        return data | {"audio": np.pad(data["audio"], (0, missing))}
 
 
 def check_token_range(utt_id: str, tokens: np.ndarray, num_tokens: int) -> None:
@@ -175,6 +176,19 @@ def check_token_range(utt_id: str, tokens: np.ndarray, num_tokens: int) -> None:
             f"{utt_id}: semantic token {wrong} is outside 0..{num_tokens - 1}, the range of this"
             " codec's tokenizer; use the tokens that were extracted with it (stage 3)."
         )
+
+
+def check_utterances(data_paths: Sequence[tuple[str, str, str]]) -> None:
+    """Raise DataError if a stream lacks an utterance that the first one has."""
+    first, *others = data_paths
+    utt_ids = read_scp(first[0])
+    for path, _, _ in others:
+        missing = sorted(set(utt_ids) - set(read_scp(path)))
+        if missing:
+            raise DataError(
+                f"{path}: {len(missing)} utterances of {first[0]} are missing (first:"
+                f" {missing[0]}); run the stage that makes it again."
+            )
 
 
 def check_token_files(

@@ -42,6 +42,18 @@ VOICES: dict[str, dict[str, Voice]] = {
         "jack": Voice("en-gb-x-gbclan+m6", 150, 45),
         "kate": Voice("en-gb-x-rp+linda", 155, 30),
         "luke": Voice("en+paul", 140, 65),
+        "lena": Voice("en-us+Alicia", 150, 35),
+        "marc": Voice("en-us+Andy", 155, 45),
+        "nina": Voice("en-029+Annie", 145, 30),
+        "omar": Voice("en-gb-scotland+adam", 150, 55),
+        "paul": Voice("en-us-nyc+david", 160, 30),
+        "rick": Voice("en-gb-x-gbclan+ed", 145, 65),
+        "sara": Voice("en+belinda", 155, 50),
+        "theo": Voice("en-gb-x-rp+john", 140, 40),
+        "vera": Voice("en-us+aunty", 150, 25),
+        "walt": Voice("en-gb-x-gbcwmd+caleb", 165, 48),
+        "yara": Voice("en-gb-x-rp+shelby", 150, 60),
+        "zeke": Voice("en-029+max", 155, 70),
     },
     "dev": {
         "mona": Voice("en-us+f2", 155, 42),
@@ -54,7 +66,7 @@ VOICES: dict[str, dict[str, Voice]] = {
     },
 }
 # How often each speaker of a set says each intent.
-REPETITIONS = {"train": 2, "dev": 1, "test": 1}
+REPETITIONS = {"train": 1, "dev": 1, "test": 1}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Codes as ESPnet's discrete-token recipes read them."""
+
+import json
+
+import kaldiio
+import numpy as np
+import pytest
+
+from espnet_stacodec.downstream.code_dirs import (
+    flatten_codes,
+    hand_over,
+    source_tokens,
+    unflatten_codes,
+)
+from espnet_stacodec.errors import DataError, StageError, TokenError
+from espnet_stacodec.files import read_scp, write_scp
+
+
+def test_flat_codes_by_hand():
+    flat = flatten_codes(np.array([[0, 1], [3, 2]]), [4, 4])
+    assert flat.dtype == np.int32
+    assert flat.tolist() == [2, 9, 3, 8]
+
+
+def test_codes_come_back_from_codebooks_of_different_sizes():
+    codes = np.array([[0, 4, 2], [1, 0, 1], [6, 5, 0]])
+    np.testing.assert_array_equal(
+        unflatten_codes(flatten_codes(codes, [5, 2, 7]), [5, 2, 7]), codes
+    )
+
+
+def test_a_flat_code_is_its_line_in_the_token_list():
+    tokens = source_tokens([2, 3])
+    assert tokens[:2] == ["<blank>", "<unk>"]
+    assert tokens[-1] == "<sos/eos>"
+    flat = flatten_codes(np.array([[1], [2]]), [2, 3])
+    assert [tokens[code] for code in flat] == ["<q0_1>", "<q1_2>"]
+
+
+def test_flat_codes_of_other_codebooks_are_refused():
+    with pytest.raises(TokenError, match="not whole frames of 2"):
+        unflatten_codes(np.array([2, 3, 4]), [4, 4])
+    with pytest.raises(TokenError, match=r"sizes \[4, 4\]"):
+        unflatten_codes(np.array([2, 3]), [4, 4])
+
+
+@pytest.fixture
+def labelled(toy_task, tmp_path):
+    """The toy data with the lists that stage 2 writes beside the audio."""
+    for part in toy_task.FRAMES:
+        source, folder = toy_task.folder / "dump" / "raw" / part, tmp_path / "raw" / part
+        wav = read_scp(source / "wav.scp")
+        write_scp(folder / "wav.scp", wav)
+        write_scp(folder / "text", dict.fromkeys(wav, "HELLO WORLD"))
+        write_scp(folder / "utt2spk", {utt: utt for utt in wav})
+        write_scp(folder / "intent", dict.fromkeys(wav, "greet"))
+    return tmp_path
+
+
+def test_hand_over(sta_experiment, toy_task, labelled):
+    out = labelled / "codes"
+    parts = list(toy_task.FRAMES)
+    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, parts, out)
+
+    sizes = json.loads((out / "codes.json").read_text())["codebook_sizes"]
+    assert sizes == [16, 16, 16]
+    assert (out / "token_list" / "src_tokens.txt").read_text().split() == source_tokens(sizes)
+    for part, frames in toy_task.FRAMES.items():
+        places = read_scp(out / part / "codes.scp")
+        tokens = read_scp(toy_task.tokenizer / part / "semantic.scp")
+        for utt_id, length in zip(places, frames, strict=True):
+            codes = unflatten_codes(kaldiio.load_mat(places[utt_id]), sizes)
+            assert codes.shape == (3, length)
+            np.testing.assert_array_equal(codes[0], kaldiio.load_mat(tokens[utt_id]))
+        assert set(read_scp(out / part / "slu_text").values()) == {"greet HELLO WORLD"}
+
+
+def test_hand_over_again_does_nothing(sta_experiment, toy_task, labelled):
+    out = labelled / "codes"
+    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    ark = out / "valid" / "codes.1.ark"
+    before = ark.stat().st_mtime_ns
+    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    assert ark.stat().st_mtime_ns == before
+
+
+def test_stages_that_were_not_run_are_named(sta_experiment, toy_task, labelled):
+    def call(raw, semantic):
+        hand_over(sta_experiment, raw, semantic, ["valid"], labelled / "codes")
+
+    with pytest.raises(StageError, match="run stage 2"):
+        call(labelled / "nowhere", toy_task.tokenizer)
+    with pytest.raises(StageError, match="run stage 3"):
+        call(labelled / "raw", labelled / "nowhere")
+    assert not (labelled / "codes").exists()
+
+
+def test_an_utterance_without_tokens_is_named(sta_experiment, toy_task, labelled):
+    tokens = read_scp(toy_task.tokenizer / "valid" / "semantic.scp")
+    lost = labelled / "semantic" / "valid" / "semantic.scp"
+    write_scp(lost, dict(list(tokens.items())[:1]))
+    with pytest.raises(DataError, match=r"1 utterances have no tokens \(first: valid1\)"):
+        hand_over(
+            sta_experiment, labelled / "raw", labelled / "semantic", ["valid"], labelled / "codes"
+        )

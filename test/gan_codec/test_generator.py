@@ -1,0 +1,85 @@
+"""The generator: what its arguments build, and that lengths reach every part."""
+
+import pytest
+import torch
+
+from espnet_stacodec.errors import TokenError
+from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.gan_codec.quantizer.assignment import (
+    AssignedCodebook,
+    FrozenAssignedCodebook,
+)
+from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
+from espnet_stacodec.gan_codec.token_source import GivenTokens, NoTokens
+
+
+def build(**changes) -> STACodecGenerator:
+    torch.manual_seed(0)
+    conf = {
+        "sample_rate": 16000,
+        "dimension": 6,
+        "n_filters": 2,
+        "ratios": [5, 2],
+        "lstm_layers": 1,
+        "n_codebooks": 3,
+        "codebook_size": 8,
+        "semantic_clusters": 5,
+    }
+    return STACodecGenerator(**conf | changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "layer", "source"),
+    [
+        ("sta", AssignedCodebook, GivenTokens),
+        ("frozen", FrozenAssignedCodebook, GivenTokens),
+        ("none", Codebook, NoTokens),
+    ],
+)
+def test_the_assignment_decides_the_first_layer(assignment, layer, source):
+    generator = build(assignment=assignment)
+    kinds = [type(la) for la in generator.quantizer.layers]
+    assert kinds == [layer, Codebook, Codebook]
+    assert type(generator.token_source) is source
+
+
+def test_frames_come_from_the_strides():
+    generator = build()
+    assert generator.frame_rule.hop_samples == 10
+    assert generator.frame_rule.frame_rate_hz == 1600
+    generated = generator(torch.randn(2, 1, 60), torch.randint(5, (2, 6)))
+    assert generated.audio.shape == (2, 1, 60)
+    assert generated.quantized.codes.shape == (3, 2, 6)
+
+
+def test_codebook_options_reach_every_layer():
+    generator = build(codebook={"decay": 0.5, "revival_threshold": 0.0, "kmeans_iterations": 3})
+    for layer in generator.quantizer.layers:
+        assert (layer.decay, layer.revival_threshold, layer.kmeans_iterations) == (0.5, 0.0, 3)
+        assert layer.embed.shape == (8, 6)
+
+
+@torch.no_grad()
+def test_an_item_has_the_same_codes_and_audio_alone_and_padded():
+    generator = build()
+    audio, tokens = torch.randn(3, 1, 300), torch.randint(5, (3, 30))
+    generator(audio, tokens)
+    generator.eval()
+    frames = torch.tensor([30, 4, 17])
+    together = generator(audio, tokens, frames)
+    decoded = generator.decode(together.quantized.codes, frames)
+    torch.testing.assert_close(decoded, together.audio)
+    for row, count in enumerate(frames.tolist()):
+        alone = generator(audio[row : row + 1, :, : count * 10], tokens[row : row + 1, :count])
+        codes = together.quantized.codes[:, row, :count]
+        assert torch.equal(codes, alone.quantized.codes[:, 0])
+        torch.testing.assert_close(
+            together.audio[row, :, : count * 10], alone.audio[0], rtol=0, atol=1e-5
+        )
+
+
+def test_tokens_are_needed_where_they_are_assigned_and_ignored_elsewhere():
+    with pytest.raises(TokenError, match=r"python -m espnet_stacodec\.bin\.train"):
+        build()(torch.randn(1, 1, 60))
+    plain = build(assignment="none", semantic_clusters=None)
+    assert plain(torch.randn(1, 1, 60), torch.full((1, 6), 99)).quantized.codes.max() < 8

@@ -1,0 +1,50 @@
+"""YAML configurations, and keys that nothing reads."""
+
+import pytest
+
+from espnet_stacodec.config import check_keys, construct, load_yaml
+from espnet_stacodec.errors import ConfigError
+
+
+def test_a_mapping_is_read(tmp_path):
+    (tmp_path / "a.yaml").write_text("k: 1\nname: [é]\n", encoding="utf-8")
+    assert load_yaml(tmp_path / "a.yaml") == {"k": 1, "name": ["é"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read .*No such file"),
+        (b"k: [1\n", "cannot be read .*while parsing"),
+        (b"k: \xff\n", "cannot be read .*utf-8"),
+        (b"- 1\n", "`key: value` lines, found list"),
+        (b"", "found NoneType"),
+        (b"k: !!python/object:os.system {}\n", "cannot be read"),
+    ],
+)
+def test_anything_else_is_one_sentence_with_the_file(tmp_path, content, reason):
+    path = tmp_path / "a.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"a.yaml: .*{reason}") as caught:
+        load_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_are_named_beside_the_known():
+    check_keys({"a": 1}, ("a", "b"), "here")
+    with pytest.raises(ConfigError, match="^here: unknown key c; known are a, b.$"):
+        check_keys({"a": 1, "c": 2}, ("b", "a"), "here")
+    with pytest.raises(ConfigError, match="^here: unknown keys c, d; known"):
+        check_keys({"d": 1, "c": 2}, ("a",), "here")
+
+
+def test_construct_checks_keys_against_the_signature():
+    def make(first: int, second: int = 2) -> tuple[int, int]:
+        return first, second
+
+    assert construct(make, {"first": 1}, "here") == (1, 2)
+    with pytest.raises(ConfigError, match="^here: unknown key frist; known are first, second.$"):
+        construct(make, {"frist": 1}, "here")
+    with pytest.raises(ConfigError, match="^here: first must be given.$"):
+        construct(make, {"second": 1}, "here")
