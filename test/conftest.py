@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+import espnet_stacodec  # noqa: F401  (before ESPnet: half of what test_registration.py is about)
+
 # Small tensors: more threads only wait for each other. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -175,6 +175,7 @@ def train_rank(rank: int, world_size: int, folder: str) -> None:
     quantizer = build(revival_interval=3)
     for step, lengths in enumerate(LENGTHS):
         latents, tokens = batch(step)
+        tokens[0].clamp_(max=TOKENS - 2)  # the last token is met by rank 1 alone
         mask = torch.arange(latents.shape[2]) < torch.tensor(lengths).unsqueeze(1)
         rows = slice(rank, rank + 1) if world_size > 1 else slice(0, 2)
         quantizer(latents[rows], tokens[rows], mask[rows])
