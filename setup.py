@@ -14,6 +14,8 @@ REQUIREMENTS = [
     # Any transformers speech encoder can be the semantic teacher, local or from a hub.
     "transformers>=5.23",
     "huggingface_hub>=2.4",
+    # huggingface_hub's client: its errors are what an unreachable hub raises.
+    "httpx2>=2.16",
     # Arrays, audio and configurations.
     "numpy>=2.5",
     "soundfile>=0.14",
