@@ -48,3 +48,14 @@ def construct[T](factory: Callable[..., T], conf: Mapping[str, Any], where: str)
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
     return factory(**conf)
+
+
+def choose[T](choices: Mapping[str, T], name: str, where: str) -> T:
+    """Return the choice of that name.
+
+    Raises:
+        ConfigError: If there is none, listing those there are.
+    """
+    if name not in choices:
+        raise ConfigError(f"{where} '{name}' is unknown; known are {', '.join(choices)}.")
+    return choices[name]

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,18 @@ def _locate(source: str) -> Path:
     if path.is_file():
         return _unpack(path)
     if REPOSITORY_PATTERN.fullmatch(source):
-        return _download(source)
+        return download(source)
     raise ModelError(
         f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository."
     )
 
 
-def _download(repository: str) -> Path:
-    """Return the local folder of a Hugging Face repository."""
+def download(repository: str, pattern: str | None = None) -> Path:
+    """Return the local folder of a Hugging Face repository, with all files or those of a pattern.
+
+    Raises:
+        ModelError: If the hub cannot be reached or has no such repository.
+    """
     import huggingface_hub
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -109,7 +114,7 @@ def _download(repository: str) -> Path:
     )
 
     try:
-        return Path(huggingface_hub.snapshot_download(repository))
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=pattern))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
@@ -119,19 +124,32 @@ def _download(repository: str) -> Path:
 
 def _unpack(archive: Path) -> Path:
     """Unpack an archive once into the user's cache, and return the folder."""
+
+    def extract(folder: Path) -> None:
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(folder)
+
+    try:
+        return cached([archive], extract)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ModelError(f"{archive}: not a whole archive of an experiment ({error}).") from error
+
+
+def cached(files: Sequence[Path], make: Callable[[Path], object]) -> Path:
+    """Return a folder in the user's cache that `make(folder)` fills, once for these contents."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet_stacodec"
-    with archive.open("rb") as file:
-        folder = cache / hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    folder = cache / digest.hexdigest()[:16]
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=cache))
     try:
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(temporary)
+        make(temporary)
         temporary.rename(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ModelError(f"{archive}: not a whole archive of an experiment ({error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

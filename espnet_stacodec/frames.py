@@ -1,6 +1,7 @@
 """The only place that converts between samples, frames and tokens."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -67,3 +68,33 @@ def align_tokens(utt_id: str, tokens: np.ndarray, num_frames: int) -> np.ndarray
     if difference > 0:
         return tokens[:num_frames]
     return np.pad(tokens, (0, -difference), mode="edge")
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A stretch of long audio that is processed alone, with context on both sides.
+
+    Attributes:
+        start: First frame that is read.
+        stop: The one after the last frame that is read.
+        first: First frame that is kept.
+        last: The one after the last frame that is kept.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def cut_into_pieces(num_frames: int, piece_frames: int, context_frames: int) -> list[Piece]:
+    """Cut frames into pieces whose kept frames follow each other; short audio is one piece."""
+    if num_frames <= piece_frames + 2 * context_frames:
+        return [Piece(0, num_frames, 0, num_frames)]
+    # Of equal length, so that none is too short to be worth anything.
+    number = math.ceil(num_frames / piece_frames)
+    borders = [num_frames * i // number for i in range(number + 1)]
+    return [
+        Piece(max(0, first - context_frames), min(num_frames, last + context_frames), first, last)
+        for first, last in itertools.pairwise(borders)
+    ]

@@ -3,24 +3,25 @@
 import dataclasses
 import functools
 import math
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
+from tqdm import tqdm
 from typeguard import typechecked
 
 from espnet_stacodec.audio import check_wave, resample
-from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, ModelError, TokenError
 from espnet_stacodec.experiment import Experiment
 from espnet_stacodec.files import fingerprint
-from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.frames import FrameRule, Piece, align_tokens, cut_into_pieces
+from espnet_stacodec.gan_codec.checkpoint import fold_weight_norm, load_generator
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
-from espnet_stacodec.gan_codec.token_source import GivenTokens
+from espnet_stacodec.releases import open_variant
 from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
 from espnet_stacodec.semantic.token_files import check_tokens
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
@@ -29,16 +30,9 @@ Wave = np.ndarray | torch.Tensor
 # Batching convolutions does not pay on a CPU: one by one is as fast and needs less memory.
 DEVICE_BATCH_SIZE = {"cpu": 1}
 DEFAULT_BATCH_SIZE = 16
-# What torch raises for files that are cut off, of another kind, or of another model.
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+# Longer audio is cut; what the codec's LSTMs and transformers see beyond this hardly matters.
+PIECE_SECONDS = 60
+CONTEXT_SECONDS = 4
 
 
 class AudioCoding:
@@ -64,6 +58,10 @@ class AudioCoding:
         semantic_fingerprint: str | None = None,
         device: str = "cpu",
     ) -> None:
+        state = generator.state_dict()
+        #: 16 hexadecimal digits that identify the codec's weights.
+        self.fingerprint = fingerprint((name, value.cpu().numpy()) for name, value in state.items())
+        fold_weight_norm(generator)
         try:
             self.device = torch.device(device)
             self.generator = generator.to(self.device).eval()
@@ -76,7 +74,11 @@ class AudioCoding:
     @classmethod
     @typechecked
     def from_pretrained(
-        cls, source: Path | str, device: str = "cpu", model_file: str | None = None
+        cls,
+        source: Path | str,
+        device: str = "cpu",
+        model_file: str | None = None,
+        variant: str | None = None,
     ) -> "AudioCoding":
         """Load an experiment's folder, an archive of one, or a Hugging Face repository.
 
@@ -84,20 +86,18 @@ class AudioCoding:
             source: Path or repository id.
             device: "cpu", "cuda", "cuda:1", ...
             model_file: Name of a checkpoint in the folder; None for the best one.
+            variant: Which of the authors' releases in the folder or repository `source`, e.g.
+                "stacodec_wavlm" of "kaiyuanzhang0808/stacodec"; None for an experiment.
 
         Raises:
             ModelError: If a part is missing or the checkpoint does not fit its configuration.
         """
+        if variant is not None:
+            source = open_variant(source, variant)
         experiment = Experiment.open(source, model_file)
         conf = experiment.codec_conf
-        generator = construct(
-            STACodecGenerator,
-            {"sample_rate": conf.get("sampling_rate", 16000), **conf.get("generator_params", {})},
-            f"{experiment.folder}/config.yaml: codec_conf.generator_params",
-        )
-        _load_weights(generator, experiment.model_file)
         return cls(
-            generator,
+            load_generator(conf, experiment.model_file, f"{experiment.folder}/config.yaml"),
             experiment.tokenizer_folder,
             conf.get("semantic_fingerprint"),
             device,
@@ -126,19 +126,25 @@ class AudioCoding:
     @property
     def needs_tokens(self) -> bool:
         """Whether encoding needs semantic tokens."""
-        return isinstance(self.generator.token_source, GivenTokens)
+        return self.generator.token_source.needs_tokens
+
+    @property
+    def token_kind(self) -> str:
+        """In words: where the semantic tokens of the first codebook come from."""
+        if self.needs_tokens:
+            return "assigned"
+        return "predicted" if self.predicts_tokens else "not assigned (plain RVQ)"
+
+    @property
+    def predicts_tokens(self) -> bool:
+        """Whether the codec itself predicts the semantic tokens of its first codebook (SPD)."""
+        return isinstance(self.generator.token_source, Predistillation)
 
     @property
     def bits_per_second(self) -> float:
         """Bitrate of the codes: log2 of the entries that each codebook can choose."""
         choices = [codebook.num_choices for codebook in self.generator.quantizer.codebooks]
         return self.frame_rule.frame_rate_hz * sum(math.log2(number) for number in choices)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that identify the codec's weights."""
-        state = self.generator.state_dict()
-        return fingerprint((name, value.cpu().numpy()) for name, value in state.items())
 
     @functools.cached_property
     def tokenizer(self) -> SemanticTokenizer:
@@ -176,7 +182,12 @@ class AudioCoding:
 
     @overload
     def encode(
-        self, wave: Wave, sample_rate: int, semantic: Any = ..., batch_size: int | None = ...
+        self,
+        wave: Wave,
+        sample_rate: int,
+        semantic: Any = ...,
+        batch_size: int | None = ...,
+        n_codebooks: int | None = ...,
     ) -> torch.Tensor: ...
 
     @overload
@@ -186,6 +197,7 @@ class AudioCoding:
         sample_rate: int,
         semantic: Any = ...,
         batch_size: int | None = ...,
+        n_codebooks: int | None = ...,
     ) -> list[torch.Tensor]: ...
 
     @typechecked
@@ -195,8 +207,13 @@ class AudioCoding:
         sample_rate: int,
         semantic: Any = None,
         batch_size: int | None = None,
+        n_codebooks: int | None = None,
     ) -> torch.Tensor | list[torch.Tensor]:
         """Return the codes of one or several waveforms.
+
+        Audio of more than `PIECE_SECONDS` is encoded in pieces, each with `CONTEXT_SECONDS` of
+        its neighbours, so that memory is bounded; near their borders some codes differ from
+        those of the whole.
 
         Args:
             wave: (N,) floating point samples, or a list of such.
@@ -204,38 +221,52 @@ class AudioCoding:
             semantic: (T,) semantic tokens, or a list of such; None lets the experiment's own
                 tokenizer make them, where the codec needs any.
             batch_size: Waveforms at a time; None for what suits the device.
+            n_codebooks: How many codebooks to return, n; None for all.
 
         Returns:
-            (n_codebooks, T) int64 with T = ceil(N / hop) at the codec's rate, or a list of such.
+            (n, T) int64 with T = ceil(N / hop) at the codec's rate, or a list of such.
 
         Raises:
             DataError: If a waveform is empty, not mono, or has NaN or infinite samples.
-            TokenError: If tokens are out of range or their number does not fit.
+            TokenError: If tokens are out of range, do not fit, or are not needed.
+            ConfigError: If there are fewer codebooks than asked for.
         """
         if isinstance(wave, np.ndarray | torch.Tensor):
             tokens = None if semantic is None else [semantic]
-            return self.encode([wave], sample_rate, tokens, batch_size)[0]
+            return self.encode([wave], sample_rate, tokens, batch_size, n_codebooks)[0]
         if semantic is not None and len(semantic) != len(wave):
             raise TokenError(f"{len(semantic)} token sequences are given for {len(wave)} waves.")
-        items = [
-            self._prepare(w, sample_rate, None if semantic is None else semantic[i], f"wave {i}")
+        if n_codebooks is not None and not 1 <= n_codebooks <= self.n_codebooks:
+            raise ConfigError(
+                f"n_codebooks {n_codebooks} is outside 1..{self.n_codebooks}, what the codec has."
+            )
+        pieces = [
+            piece
             for i, w in enumerate(wave)
+            for piece in self._prepare(
+                i, w, sample_rate, None if semantic is None else semantic[i], f"wave {i}"
+            )
         ]
         size = batch_size or DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
         # Neighbours in length share a batch, so that little of it is padding.
-        order = sorted(range(len(items)), key=lambda i: -len(items[i].wave))
+        order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].wave))
         codes: dict[int, torch.Tensor] = {}
-        for start in range(0, len(order), size):
+        for start in tqdm(
+            range(0, len(order), size), "encode", unit="batch", disable=len(pieces) == len(wave)
+        ):
             rows = order[start : start + size]
-            codes |= zip(rows, self._encode_batch([items[i] for i in rows]), strict=True)
-        return [codes[i] for i in range(len(items))]
+            codes |= zip(rows, self._encode_batch([pieces[i] for i in rows]), strict=True)
+        parts: list[list[torch.Tensor]] = [[] for _ in wave]
+        for i, piece in enumerate(pieces):
+            parts[piece.owner].append(codes[i][:n_codebooks])
+        return [torch.cat(part, dim=1) for part in parts]
 
     @torch.inference_mode()
     @typechecked
     def decode(
         self, codes: torch.Tensor | np.ndarray, num_samples: int | None = None
     ) -> torch.Tensor:
-        """Return the waveform (N,) float32 of codes.
+        """Return the waveform (N,) float32 of codes; long audio in pieces, as `encode`.
 
         Args:
             codes: (n, T) integers, of the first n codebooks.
@@ -251,30 +282,66 @@ class AudioCoding:
                 f"num_samples {num_samples} does not fit codes of {codes.shape[1]} frames, which"
                 f" make {longest - self.frame_rule.hop_samples + 1} to {longest} samples."
             )
-        audio = self.generator.decode(codes.unsqueeze(1).to(self.device))
-        return audio[0, 0, :num_samples].float().cpu()
+        pieces = self._pieces(codes.shape[1])
+        parts = []
+        for piece in tqdm(pieces, "decode", unit="piece", disable=len(pieces) == 1):
+            part = codes[:, None, piece.start : piece.stop].to(self.device)
+            kept = slice(
+                self.frame_rule.num_samples(piece.first - piece.start),
+                self.frame_rule.num_samples(piece.last - piece.start),
+            )
+            parts.append(self.generator.decode(part)[0, 0, kept].float().cpu())
+        return torch.cat(parts)[:num_samples]
 
-    def _prepare(self, wave: Wave, sample_rate: int, semantic: Any, where: str) -> "_Item":
-        """Check and resample a waveform, and bring its tokens to its frames."""
+    def _pieces(self, num_frames: int) -> list[Piece]:
+        """Return how so many frames are processed."""
+        return cut_into_pieces(
+            num_frames,
+            self.frame_rule.num_frames(PIECE_SECONDS * self.sample_rate),
+            self.frame_rule.num_frames(CONTEXT_SECONDS * self.sample_rate),
+        )
+
+    def _prepare(
+        self, owner: int, wave: Wave, sample_rate: int, semantic: Any, where: str
+    ) -> "list[_Item]":
+        """Check and resample a waveform, bring its tokens to its frames, and cut both."""
         samples = wave.detach().cpu().numpy() if isinstance(wave, torch.Tensor) else wave
         samples = resample(check_wave(samples, where), sample_rate, self.sample_rate, where)
         # Resampling may leave nothing of a sample or two.
         samples = check_wave(samples, where)
-        if not self.needs_tokens:
-            return _Item(samples, None)
         num_frames = self.frame_rule.num_frames(len(samples))
-        if semantic is None:
-            semantic = self.tokenizer(torch.from_numpy(samples))
-        tokens = check_tokens(
-            where,
-            torch.as_tensor(semantic).cpu().numpy(),
-            self.generator.quantizer.codebooks[0].num_choices,
-        )
-        return _Item(samples, align_tokens(where, tokens, num_frames))
+        tokens = None
+        if self.needs_tokens and semantic is not None:
+            given = torch.as_tensor(semantic).cpu().numpy()
+            tokens = align_tokens(where, self._check_tokens(given, where), num_frames)
+        elif semantic is not None:
+            raise TokenError(
+                f"{where}: this codec is not assigned tokens from outside; leave semantic out."
+            )
+        items = []
+        for piece in self._pieces(num_frames):
+            part = samples[self._samples(piece.start) : self._samples(piece.stop)]
+            if tokens is not None:
+                part_tokens = tokens[piece.start : piece.stop]
+            elif self.needs_tokens:
+                made = self.tokenizer(torch.from_numpy(part), where).cpu().numpy()
+                made = self._check_tokens(made, where)
+                part_tokens = align_tokens(where, made, piece.stop - piece.start)
+            else:
+                part_tokens = None
+            items.append(_Item(owner, piece, part, part_tokens))
+        return items
+
+    def _samples(self, frame: int) -> int:
+        return self.frame_rule.num_samples(frame)
+
+    def _check_tokens(self, tokens: np.ndarray, where: str) -> np.ndarray:
+        """Return tokens (T,) if this codec has them all."""
+        return check_tokens(where, tokens, self.generator.quantizer.codebooks[0].num_choices)
 
     @torch.inference_mode()
     def _encode_batch(self, items: "Sequence[_Item]") -> list[torch.Tensor]:
-        """Encode items together; returns (n_codebooks, T) of each."""
+        """Encode items together; returns (n_codebooks, T) of the frames of each that are kept."""
         hop = self.frame_rule.hop_samples
         frames = [self.frame_rule.num_frames(len(item.wave)) for item in items]
         audio = torch.zeros(len(items), 1, max(frames) * hop)
@@ -288,7 +355,10 @@ class AudioCoding:
             audio.to(self.device), tokens.to(self.device) if self.needs_tokens else None, lengths
         )
         codes = quantized.codes.cpu()
-        return [codes[:, row, :length] for row, length in enumerate(frames)]
+        return [
+            codes[:, row, item.piece.first - item.piece.start : item.piece.last - item.piece.start]
+            for row, item in enumerate(items)
+        ]
 
     def _check_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Return codes (n, T) as int64, or raise TokenError."""
@@ -312,24 +382,9 @@ class AudioCoding:
 
 @dataclasses.dataclass(frozen=True)
 class _Item:
-    """A waveform (N,) at the codec's rate, and its tokens (T,), if it has any."""
+    """A piece of waveform `owner`: samples (N,) at the codec's rate, and tokens (T,), if any."""
 
+    owner: int
+    piece: Piece
     wave: np.ndarray
     tokens: np.ndarray | None
-
-
-def _load_weights(generator: STACodecGenerator, model_file: Path) -> None:
-    """Load the generator's part of an ESPnet checkpoint.
-
-    Raises:
-        ModelError: If the file is not a checkpoint, or its names or shapes do not fit.
-    """
-    prefix = "codec.generator."
-    try:
-        state = torch.load(model_file, map_location="cpu", weights_only=True)
-        generator.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        )
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{model_file}: cannot be loaded as this codec ({reason}).") from error

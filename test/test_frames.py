@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from espnet_stacodec.errors import ConfigError, LengthError
-from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.frames import FrameRule, Piece, align_tokens, cut_into_pieces
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,22 @@ def test_more_is_an_error_that_names_utterance_and_lengths(count, frames):
     message = f"^utt: {count} semantic tokens for {frames} codec frames"
     with pytest.raises(LengthError, match=message):
         align_tokens("utt", np.zeros(count, dtype=np.int32), frames)
+
+
+def test_pieces_worked_by_hand():
+    assert cut_into_pieces(14, 10, 2) == [Piece(0, 14, 0, 14)]
+    assert cut_into_pieces(21, 10, 2) == [
+        Piece(0, 9, 0, 7),
+        Piece(5, 16, 7, 14),
+        Piece(12, 21, 14, 21),
+    ]
+
+
+@pytest.mark.parametrize("num_frames", [1, 99, 100, 101, 1000, 12345])
+def test_pieces_keep_every_frame_once_and_stay_small(num_frames):
+    pieces = cut_into_pieces(num_frames, 60, 20)
+    kept = [frame for piece in pieces for frame in range(piece.first, piece.last)]
+    assert kept == list(range(num_frames))
+    for piece in pieces:
+        assert 0 <= piece.start <= piece.first < piece.last <= piece.stop <= num_frames
+        assert piece.stop - piece.start <= 60 + 2 * 20

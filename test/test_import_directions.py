@@ -15,7 +15,7 @@ ORDER = [
     {"frames", "config", "files"},
     {"parallel", "data_dir", "audio", "codes", "metrics", "arks"},
     {"semantic", "gan_codec", "experiment", "format_audio", "data_prep"},
-    {"iterators", "train", "packing"},
+    {"iterators", "train", "packing", "releases"},
     {"tasks", "inference"},
     {"downstream", "evaluation"},
     {"bin"},

@@ -10,7 +10,9 @@ import torch
 import yaml
 
 from espnet_stacodec import AudioCoding as Exported
+from espnet_stacodec import inference
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, ModelError, TokenError
+from espnet_stacodec.files import fingerprint
 from espnet_stacodec.inference import AudioCoding
 from espnet_stacodec.packing import pack
 
@@ -196,12 +198,48 @@ def test_arguments_of_the_wrong_type_are_refused(plain):
 def test_neither_encoding_nor_decoding_changes_anything(sta_experiment):
     codec = AudioCoding.from_pretrained(sta_experiment)
     before = {name: value.clone() for name, value in codec.generator.state_dict().items()}
-    fingerprint = codec.fingerprint
     codec.decode(codec.encode(noise(5000), 16000, np.zeros(16, int)))
     state = codec.generator.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in state.items())
-    del codec.fingerprint
-    assert codec.fingerprint == fingerprint
+
+
+def test_the_fingerprint_is_that_of_the_trained_weights(sta_experiment):
+    """Not of what inference makes of them."""
+    file = sta_experiment / "valid.mel_loss.best.pth"
+    state = torch.load(file, weights_only=True)
+    prefix = "codec.generator."
+    weights = [(n.removeprefix(prefix), v.numpy()) for n, v in state.items() if prefix in n]
+    assert AudioCoding.from_pretrained(sta_experiment).fingerprint == fingerprint(weights)
+
+
+def test_fewer_codebooks_are_the_first_ones(sta):
+    wave, tokens = noise(5000), np.zeros(16, int)
+    codes = sta.encode(wave, 16000, tokens)
+    assert torch.equal(sta.encode(wave, 16000, tokens, n_codebooks=2), codes[:2])
+    with pytest.raises(ConfigError, match=r"n_codebooks 4 is outside 1\.\.3"):
+        sta.encode(wave, 16000, tokens, n_codebooks=4)
+
+
+def test_tokens_for_a_codec_that_takes_none(plain):
+    with pytest.raises(TokenError, match="leave semantic out"):
+        plain.encode(noise(5000), 16000, np.zeros(16, int))
+
+
+def test_long_audio_in_pieces(sta, monkeypatch):
+    """Lengths are exact, tokens stay in place, and audio is that of the whole but for borders."""
+    wave = noise(16000 * 7 + 11)
+    tokens = np.arange(351) % 8
+    whole = sta.encode(wave, 16000, tokens)
+    audio = sta.decode(whole, len(wave))
+    monkeypatch.setattr(inference, "PIECE_SECONDS", 2)
+    monkeypatch.setattr(inference, "CONTEXT_SECONDS", 1)
+    codes = sta.encode(wave, 16000, tokens)
+    assert codes.shape == whole.shape
+    assert torch.equal(codes[0], torch.from_numpy(tokens))
+    assert (codes == whole).float().mean() > 0.95
+    pieces = sta.decode(whole, len(wave))
+    assert pieces.shape == audio.shape
+    torch.testing.assert_close(pieces, audio, rtol=0, atol=1e-2)
 
 
 def test_what_a_codec_says_of_itself(sta, plain, sta_experiment):

@@ -1,4 +1,4 @@
-"""The `stacodec` command: encode audio to codes, decode codes to audio, describe a codec."""
+"""The `stacodec` command: audio to codes, codes to audio, and what codecs there are."""
 
 import argparse
 import logging
@@ -16,9 +16,11 @@ def get_parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="audio files -> .npz files of codes")
     decode = commands.add_parser("decode", help=".npz files of codes -> .wav files")
     info = commands.add_parser("info", help="describe a codec")
+    imported = commands.add_parser("import", help="the authors' checkpoint -> experiment folder")
     encode.set_defaults(work=_encode)
     decode.set_defaults(work=_decode)
     info.set_defaults(work=_info)
+    imported.set_defaults(work=_import)
     encode.add_argument("files", nargs="+", type=Path, help="audio files")
     decode.add_argument("files", nargs="+", type=Path, help=".npz files")
     info.add_argument("model", help="experiment folder, archive, or Hugging Face repository")
@@ -27,7 +29,22 @@ def get_parser() -> argparse.ArgumentParser:
             "--model", required=True, help="experiment folder, archive, or Hugging Face repository"
         )
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
+    encode.add_argument(
+        "--n_codebooks", type=int, help="how many codebooks to write (default: all)"
+    )
+    imported.add_argument(
+        "checkpoint", type=Path, help="model.th, or the folder of a release with its config.json"
+    )
+    imported.add_argument("--out", type=Path, required=True, help="experiment folder to write")
+    imported.add_argument(
+        "--kmeans", type=Path, help="the k-means of its semantic tokens, as the authors saved it"
+    )
+    imported.add_argument(
+        "--ssl_config", type=Path, help="YAML of the SSL upstream that the k-means belongs to"
+    )
+    _cli.add_common_arguments(imported)
     for command in (encode, decode, info):
+        command.add_argument("--variant", help="which of the authors' releases MODEL holds")
         command.add_argument("--model_file", help="checkpoint; the best one if not given")
         command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
         _cli.add_common_arguments(command)
@@ -63,11 +80,11 @@ def _encode(args: argparse.Namespace) -> None:
     from espnet_stacodec.errors import naming
     from espnet_stacodec.inference import AudioCoding
 
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     for file, target in tqdm(targets.items(), "encode", unit=" files"):
         wave = resample(*read_audio(file), codec.sample_rate, str(file))
         with naming(file):
-            codes = codec.encode(wave, codec.sample_rate).numpy()
+            codes = codec.encode(wave, codec.sample_rate, n_codebooks=args.n_codebooks).numpy()
         Codes(codes, len(wave), codec.sample_rate, codec.fingerprint).save(target)
     logging.info("%d files written to %s", len(targets), args.out)
 
@@ -83,7 +100,7 @@ def _decode(args: argparse.Namespace) -> None:
     from espnet_stacodec.files import atomic_write
     from espnet_stacodec.inference import AudioCoding
 
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     for file, target in tqdm(targets.items(), "decode", unit=" files"):
         codes = Codes.load(file)
         if codes.fingerprint != codec.fingerprint:
@@ -101,10 +118,12 @@ def _decode(args: argparse.Namespace) -> None:
 def _info(args: argparse.Namespace) -> None:
     from espnet_stacodec.experiment import Experiment
     from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.releases import open_variant
     from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
 
-    experiment = Experiment.open(args.model, args.model_file)
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    source = args.model if args.variant is None else open_variant(args.model, args.variant)
+    experiment = Experiment.open(source, args.model_file)
+    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     tokenizer = experiment.tokenizer_folder
     described = "none"
     if (tokenizer / INFO_NAME).exists():
@@ -119,11 +138,23 @@ def _info(args: argparse.Namespace) -> None:
         f" ({codec.frame_rule.frame_rate_hz:g} per second)",
         "codebooks": f"{codec.n_codebooks} of {codec.codebook_sizes[0]} entries"
         f" ({codec.bits_per_second / 1000:.2f} kbit/s)",
-        "semantic tokens": described if codec.needs_tokens else "not assigned (plain RVQ)",
+        "semantic tokens": codec.token_kind + (f": {described}" if codec.needs_tokens else ""),
         "parameters": f"{weights / 1e6:.2f} million",
     }
     width = max(len(name) for name in rows)
     sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in rows.items()))
+
+
+def _import(args: argparse.Namespace) -> None:
+    from espnet_stacodec.releases import import_checkpoint, import_release
+    from espnet_stacodec.semantic.info import UpstreamConfig
+
+    if args.checkpoint.is_dir():
+        import_release(args.checkpoint, args.out)
+    else:
+        upstream = None if args.ssl_config is None else UpstreamConfig.read(args.ssl_config)
+        import_checkpoint(args.checkpoint, args.out, args.kmeans, upstream)
+    logging.info("%s written", args.out)
 
 
 if __name__ == "__main__":

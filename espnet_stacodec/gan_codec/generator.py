@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,20 +10,27 @@ from espnet2.gan_codec.shared.decoder.seanet import SEANetDecoder
 from espnet2.gan_codec.shared.encoder.seanet import SEANetEncoder
 from torch import nn
 
-from espnet_stacodec.config import check_keys
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.config import check_keys, choose, construct
+from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.frames import FrameRule
+from espnet_stacodec.gan_codec.bottleneck import Bottleneck
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
     FrozenAssignedCodebook,
 )
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
+from espnet_stacodec.gan_codec.quantizer.distillation import Distillation
+from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 from espnet_stacodec.gan_codec.quantizer.residual import Quantized, ResidualQuantizer
 from espnet_stacodec.gan_codec.seanet import build_seanet, length_mask
-from espnet_stacodec.gan_codec.token_source import GivenTokens, NoTokens
+from espnet_stacodec.gan_codec.token_source import GivenTokens, NoTokens, Tokens, TokenSource
 
-ASSIGNED_LAYERS = {"sta": AssignedCodebook, "frozen": FrozenAssignedCodebook}
-ASSIGNMENTS = ("none", *ASSIGNED_LAYERS)
+FIRST_LAYERS: dict[str, type[Codebook]] = {
+    "none": Codebook,
+    "sta": AssignedCodebook,
+    "frozen": FrozenAssignedCodebook,
+}
+WHERE = "codec_conf.generator_params"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +40,18 @@ class Generated:
     Attributes:
         audio: (B, 1, T * hop) the decoded audio.
         quantized: The quantizer's result.
+        losses: What the latents are trained on besides the commitment, weighted, by name.
+        statistics: Figures to log, by name.
     """
 
     audio: torch.Tensor
     quantized: Quantized
+    losses: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    statistics: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
 
 class STACodecGenerator(nn.Module):
-    """SEANet encoder, residual quantizer with assigned first layer, SEANet decoder.
+    """SEANet encoder, bottleneck, residual quantizer with assigned first layer, SEANet decoder.
 
     Args:
         sample_rate: Hz.
@@ -53,8 +64,14 @@ class STACodecGenerator(nn.Module):
         codebook_size: Entries per codebook.
         assignment: "sta" (first layer assigned), "frozen" (assigned, entries not trained) or
             "none" (plain residual quantization).
-        semantic_clusters: Number of different semantic tokens, K; needed unless "none".
+        semantic_clusters: Number of different semantic tokens, K; needed where they are used.
         codebook: Further arguments of `Codebook`.
+        quantizer_dropout: Share of items decoded from a random number of codebooks in training.
+        bottleneck: Arguments of `Bottleneck`, the transformer before the quantizer; None for
+            none, {} for the paper's.
+        predistillation: Arguments of `Predistillation`, which predicts the tokens that are
+            assigned; None where they are given.
+        distillation: Arguments of `Distillation`, the rival of assignment; None for none.
     """
 
     def __init__(
@@ -70,6 +87,10 @@ class STACodecGenerator(nn.Module):
         assignment: str = "sta",
         semantic_clusters: int | None = None,
         codebook: Mapping[str, Any] | None = None,
+        quantizer_dropout: float = 0.0,
+        bottleneck: Mapping[str, Any] | None = None,
+        predistillation: Mapping[str, Any] | None = None,
+        distillation: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
@@ -81,28 +102,28 @@ class STACodecGenerator(nn.Module):
         }
         self.encoder = build_seanet(SEANetEncoder, bidirectional, **sizes)
         self.decoder = build_seanet(SEANetDecoder, bidirectional, **sizes)
+        self.bottleneck = _optional(Bottleneck, bottleneck, {"dimension": dimension}, "bottleneck")
         codebook = dict(codebook or {})
         check_keys(
-            codebook,
-            ("decay", "revival_threshold", "kmeans_iterations"),
-            "codec_conf.generator_params.codebook",
+            codebook, ("decay", "revival_threshold", "kmeans_iterations"), f"{WHERE}.codebook"
         )
         codebook |= {"size": codebook_size, "dim": dimension}
-        layers = [Codebook(**codebook) for _ in range(n_codebooks)]
-        if assignment in ASSIGNED_LAYERS:
-            if semantic_clusters is None:
+        first = _first_codebook(assignment, semantic_clusters, codebook)
+        others = [Codebook(**codebook) for _ in range(n_codebooks - 1)]
+        self.quantizer = ResidualQuantizer([first, *others], dropout=quantizer_dropout)
+        tokens = {"dimension": dimension, "num_tokens": semantic_clusters}
+        self.token_source: TokenSource = NoTokens() if assignment == "none" else GivenTokens()
+        predicted = _optional(Predistillation, predistillation, tokens, "predistillation")
+        if predicted is not None:
+            if assignment == "none":
                 raise ConfigError(
-                    f"assignment '{assignment}' needs semantic tokens: train with"
-                    " `python -m espnet_stacodec.bin.train --semantic_tokenizer DIR`"
-                    " (ESPnet's own gan_codec_train would drop them)."
+                    f"{WHERE}: predistillation predicts tokens that assignment 'none' has no use"
+                    " for; set assignment to 'sta', or leave predistillation out."
                 )
-            layers[0] = ASSIGNED_LAYERS[assignment](semantic_clusters, **codebook)
-        elif assignment != "none":
-            raise ConfigError(
-                f"assignment '{assignment}' is unknown; known are {', '.join(ASSIGNMENTS)}."
-            )
-        self.quantizer = ResidualQuantizer(layers)
-        self.token_source = NoTokens() if assignment == "none" else GivenTokens()
+            self.token_source = predicted
+        if distillation is not None and semantic_clusters is None:
+            raise _needs_tokens("distillation")
+        self.distillation = _optional(Distillation, distillation, tokens, "distillation")
 
     def forward(
         self,
@@ -117,8 +138,17 @@ class STACodecGenerator(nn.Module):
             semantic: (B, T) semantic tokens, where assigned.
             num_frames: (B,) valid frames; None if all T are.
         """
-        quantized = self.quantize(audio, semantic, num_frames)
-        return Generated(self.decoder(quantized.latents, num_frames), quantized)
+        quantized, tokens = self._quantize(audio, semantic, num_frames)
+        losses = {} if tokens.loss is None else {"token_loss": tokens.loss}
+        if self.distillation is not None:
+            if semantic is None:
+                raise TokenError(
+                    "Distillation learns from semantic tokens and got none: train it with"
+                    " `python -m espnet_stacodec.bin.train` and the tokens of stage 3."
+                )
+            losses["distillation_loss"] = self.distillation(quantized.first, semantic, num_frames)
+        decoded = self.decoder(quantized.latents, num_frames)
+        return Generated(decoded, quantized, losses, tokens.statistics)
 
     def quantize(
         self,
@@ -127,12 +157,50 @@ class STACodecGenerator(nn.Module):
         num_frames: torch.Tensor | None = None,
     ) -> Quantized:
         """Encode and quantize; arguments as for `forward`."""
+        return self._quantize(audio, semantic, num_frames)[0]
+
+    def encode(self, audio: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the latents (B, D, T) of audio (B, 1, T * hop), before quantization."""
         hop = self.frame_rule.hop_samples
         latents = self.encoder(audio, None if num_frames is None else num_frames * hop)
-        tokens = self.token_source(latents, semantic)
+        return latents if self.bottleneck is None else self.bottleneck(latents, num_frames)
+
+    def _quantize(
+        self,
+        audio: torch.Tensor,
+        semantic: torch.Tensor | None,
+        num_frames: torch.Tensor | None,
+    ) -> tuple[Quantized, Tokens]:
+        latents = self.encode(audio, num_frames)
+        tokens = self.token_source(latents, semantic, num_frames)
         mask = None if num_frames is None else length_mask(num_frames, latents.shape[-1])
-        return self.quantizer(latents, tokens, mask)
+        return self.quantizer(latents, tokens.values, mask), tokens
 
     def decode(self, codes: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
         """Return the audio (B, 1, T * hop) of codes (n, B, T) of the first n codebooks."""
         return self.decoder(self.quantizer.decode(codes), num_frames)
+
+
+def _optional[T](
+    factory: Callable[..., T], conf: Mapping[str, Any] | None, sizes: dict[str, Any], name: str
+) -> T | None:
+    """Build a part of the generator, or nothing where its configuration is None."""
+    return None if conf is None else construct(factory, sizes | dict(conf), f"{WHERE}.{name}")
+
+
+def _first_codebook(assignment: str, num_tokens: int | None, conf: dict[str, Any]) -> Codebook:
+    """Return the first layer of the quantizer, which decides the method."""
+    layer = choose(FIRST_LAYERS, assignment, f"{WHERE}: assignment")
+    if not issubclass(layer, AssignedCodebook):
+        return layer(**conf)
+    if num_tokens is None:
+        raise _needs_tokens(f"assignment '{assignment}'")
+    return layer(num_tokens, **conf)
+
+
+def _needs_tokens(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what} needs semantic tokens: train with"
+        " `python -m espnet_stacodec.bin.train --semantic_tokenizer DIR`"
+        " (ESPnet's own gan_codec_train would drop them)."
+    )

@@ -3,6 +3,7 @@
 STACodec, arXiv 2602.06180; the training losses are EnCodec's, arXiv 2210.13438, section 3.4.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -170,7 +171,7 @@ class STACodec(AbsGANCodec):
         whole = nn.functional.pad(audio, (0, -length % hop))
         num_frames = None if audio_lengths is None else -(-audio_lengths // hop)
         generated = self.generator(whole, semantic, num_frames)
-        return Generated(generated.audio[..., :length], generated.quantized)
+        return dataclasses.replace(generated, audio=generated.audio[..., :length])
 
     def _generator_turn(
         self, audio: torch.Tensor, generated: Generated, audio_lengths: torch.Tensor | None
@@ -180,15 +181,18 @@ class STACodec(AbsGANCodec):
         for share, real, fake in _rows(audio, generated.audio, audio_lengths):
             for name, value in self._audio_losses(real, fake, adversary).items():
                 losses[name] = losses.get(name, 0.0) + share * value
+        # These are no functions of the audio, and do not pass through the balancer.
         commit_loss = self.lambda_commit * generated.quantized.commitment_loss
+        latent_losses = {"codec_commit_loss": commit_loss, **generated.losses}
+        latent_loss = torch.stack(list(latent_losses.values())).sum()
         weighted = sum(self.loss_weights[name] * loss for name, loss in losses.items())
-        total = weighted + commit_loss
-        stats = {name: loss.detach() for name, loss in losses.items()}
-        stats |= {"codec_commit_loss": commit_loss.detach(), "loss": total.detach()}
+        total = weighted + latent_loss
+        stats = {name: loss.detach() for name, loss in (losses | latent_losses).items()}
+        stats |= {"loss": total.detach()} | generated.statistics
         if not self.training:
             return total, stats | self.generator.quantizer.statistics()
         self.generator_steps += 1
-        return self.balancer(losses, generated.audio) + commit_loss, stats
+        return self.balancer(losses, generated.audio) + latent_loss, stats
 
     def _audio_losses(
         self, real: torch.Tensor, fake: torch.Tensor, adversary: bool

@@ -1,34 +1,70 @@
 """Where the semantic tokens of the first layer come from."""
 
+import dataclasses
+
 import torch
 from torch import nn
 
 from espnet_stacodec.errors import TokenError
 
 
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """What a token source returns.
+
+    Attributes:
+        values: (B, T) int64, the token to assign to each frame; None where none are assigned.
+        loss: () what the source itself is trained on, weighted; None where there is nothing.
+        statistics: Figures to log, by name.
+    """
+
+    values: torch.Tensor | None
+    loss: torch.Tensor | None = None
+    statistics: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+
+
 class TokenSource(nn.Module):
     """Gives the semantic token of each frame to the quantizer.
 
     Given tokens are one source; a module that predicts them from the encoder's output is another.
+
+    Attributes:
+        needs_tokens: Whether encoding needs tokens from outside.
     """
 
-    def forward(self, latents: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor | None:
-        """latents: (B, D, T) encoder output; given: (B, T) or None. Returns (B, T) or None."""
+    needs_tokens = False
+
+    def forward(
+        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+    ) -> Tokens:
+        """Choose the tokens.
+
+        Args:
+            latents: (B, D, T) encoder output.
+            given: (B, T) tokens that came with the audio, or None.
+            lengths: (B,) valid frames; None if all T are.
+        """
         raise NotImplementedError
 
 
 class NoTokens(TokenSource):
     """Plain residual quantization: tokens play no part, whether there are any or not."""
 
-    def forward(self, latents: torch.Tensor, given: torch.Tensor | None) -> None:
-        """Return None."""
-        return None
+    def forward(
+        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+    ) -> Tokens:
+        """Return no tokens."""
+        return Tokens(None)
 
 
 class GivenTokens(TokenSource):
     """The tokens that come with the audio: from files in training, from a tokenizer otherwise."""
 
-    def forward(self, latents: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
+    needs_tokens = True
+
+    def forward(
+        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+    ) -> Tokens:
         """Return the given tokens.
 
         Raises:
@@ -40,4 +76,4 @@ class GivenTokens(TokenSource):
                 " `python -m espnet_stacodec.bin.train` (ESPnet's gan_codec_train drops them),"
                 " and encode with semantic=TOKENS or with the experiment's own tokenizer."
             )
-        return given
+        return Tokens(given)

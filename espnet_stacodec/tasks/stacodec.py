@@ -21,8 +21,11 @@ from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.stacodec import STACodec
+from espnet_stacodec.gan_codec.windows import Windows
 from espnet_stacodec.iterators.aligned_chunk_iter_factory import AlignedChunkIterFactory
 from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
+from espnet_stacodec.semantic.kmeans import KMeans
+from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
 
 # Where an experiment keeps its copy of the tokenizer.
@@ -66,7 +69,9 @@ class STACodecTask(GANCodecTask):
             model = super().build_model(args)
         else:
             args.codec_conf = _with_tokenizer(args)
-            model = ESPnetSTACodecModel(construct(STACodec, args.codec_conf, "codec_conf"))
+            codec = construct(STACodec, args.codec_conf, "codec_conf")
+            _give_centroids(codec, args.semantic_tokenizer)
+            model = ESPnetSTACodecModel(codec)
         meta = model.meta_info()
         # ESPnet writes args to config.yaml after this; the iterators are built later still.
         args.fs, args.frame_shift = int(meta["fs"]), int(meta["frame_shift"])
@@ -101,10 +106,11 @@ class STACodecTask(GANCodecTask):
         if mode != "train":
             return cls.build_sequence_iter_factory(args, iter_options, mode)
         # Short items are collated, which tells their lengths, instead of being dropped.
+        frame_rule = FrameRule(args.frame_shift, args.fs)
+        check_windows(args, frame_rule)
         options = argparse.Namespace(**vars(args) | {"chunk_discard_short_samples": False})
         return AlignedChunkIterFactory(
-            cls.build_chunk_iter_factory(options, iter_options, mode),
-            FrameRule(args.frame_shift, args.fs),
+            cls.build_chunk_iter_factory(options, iter_options, mode), frame_rule
         )
 
     @classmethod
@@ -234,10 +240,12 @@ def keep_tokenizer(source: Path, output_dir: Path) -> None:
 
 
 def _with_tokenizer(args: argparse.Namespace) -> dict:
-    """Return codec_conf with the tokenizer's number of tokens and fingerprint filled in."""
+    """Return codec_conf with what is to be known of the tokenizer filled in."""
     conf = dict(args.codec_conf)
     params = dict(conf.get("generator_params", {}))
-    if params.get("assignment", "sta") == "none" or args.semantic_tokenizer is None:
+    distillation = params.get("distillation")
+    unused = params.get("assignment", "sta") == "none" and distillation is None
+    if unused or args.semantic_tokenizer is None:
         return conf
     saved = conf.get("semantic_fingerprint")
     if saved is not None and not (Path(args.semantic_tokenizer) / INFO_NAME).exists():
@@ -250,4 +258,35 @@ def _with_tokenizer(args: argparse.Namespace) -> dict:
             f" {args.semantic_tokenizer} is {info.fingerprint}; leave the key out to train with it."
         )
     params["semantic_clusters"] = info.num_clusters
+    if distillation is not None:
+        kmeans = KMeans.load(Path(args.semantic_tokenizer) / CENTROIDS_NAME)
+        params["distillation"] = {**distillation, "feature_dim": kmeans.feature_dim}
     return conf | {"generator_params": params, "semantic_fingerprint": info.fingerprint}
+
+
+def _give_centroids(codec: STACodec, tokenizer_folder: str | None) -> None:
+    """Copy a tokenizer's centroids into a codec that learns to regress on them."""
+    # A saved model brings its own, and the folder may not exist on this machine.
+    path = None if tokenizer_folder is None else Path(tokenizer_folder) / CENTROIDS_NAME
+    if codec.generator.distillation is not None and path is not None and path.exists():
+        codec.generator.distillation.centroids.copy_(KMeans.load(path).centroids)
+
+
+def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:
+    """Raise ConfigError where a transformer sees more frames at once than a training chunk has."""
+    params = args.codec_conf.get("generator_params", {})
+    chunk_frames = max(int(length) for length in str(args.chunk_length).split(",")) // (
+        frame_rule.hop_samples
+    )
+    transformers = {
+        "bottleneck": params.get("bottleneck"),
+        "predistillation.transformer": (params.get("predistillation") or {}).get("transformer"),
+    }
+    for name, conf in transformers.items():
+        window = None if conf is None else conf.get("window", Windows.size)
+        if window is not None and window > chunk_frames:
+            raise ConfigError(
+                f"codec_conf.generator_params.{name}: a window of {window} frames is longer than"
+                f" the training chunks of {chunk_frames}, and positions beyond them would never be"
+                " trained; lower `window` or raise `chunk_length`."
+            )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_stacodec.errors import TokenError
+from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
@@ -41,6 +41,41 @@ def test_the_assignment_decides_the_first_layer(assignment, layer, source):
     kinds = [type(la) for la in generator.quantizer.layers]
     assert kinds == [layer, Codebook, Codebook]
     assert type(generator.token_source) is source
+
+
+SMALL_TRANSFORMER = {
+    "hidden": 8, "layers": 1, "heads": 2, "feed_forward": 8, "window": 10, "overlap": 2,
+}  # fmt: skip
+ABLATIONS = {
+    "bottleneck": {"bottleneck": SMALL_TRANSFORMER},
+    "predistillation": {"predistillation": {"transformer": SMALL_TRANSFORMER}},
+    "no masks": {
+        "predistillation": {"transformer": SMALL_TRANSFORMER, "masking": {"probability": 0}}
+    },
+    "distillation": {"assignment": "none", "distillation": {"feature_dim": 3}},
+    "dropout": {"quantizer_dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_variant_trains_all_its_parameters(name):
+    generator = build(**ABLATIONS[name])
+    if generator.distillation is not None:
+        generator.distillation.centroids.normal_()
+    generated = generator(torch.randn(2, 1, 250), torch.randint(5, (2, 25)))
+    loss = generated.audio.square().mean() + generated.quantized.commitment_loss
+    (loss + sum(generated.losses.values())).backward()
+    for parameter_name, parameter in generator.named_parameters():
+        assert parameter.grad is not None, parameter_name
+
+
+def test_variants_that_make_no_sense():
+    with pytest.raises(ConfigError, match="'none' has no use for"):
+        build(assignment="none", predistillation={"transformer": SMALL_TRANSFORMER})
+    with pytest.raises(ConfigError, match="distillation needs semantic tokens"):
+        build(assignment="none", distillation={"feature_dim": 3}, semantic_clusters=None)
+    with pytest.raises(ConfigError, match=r"predistillation\.masking: unknown key span"):
+        build(predistillation={"masking": {"span": 3}})
 
 
 def test_frames_come_from_the_strides():

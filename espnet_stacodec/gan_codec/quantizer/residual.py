@@ -19,11 +19,13 @@ class Quantized:
 
     Attributes:
         latents: (B, D, T) the quantized latents; zero where padded.
+        first: (B, D, T) what the first layer alone chose; zero where padded.
         codes: (n_codebooks, B, T) int64; -1 where padded.
         commitment_loss: () mean squared distance of what each layer received to what it chose.
     """
 
     latents: torch.Tensor
+    first: torch.Tensor
     codes: torch.Tensor
     commitment_loss: torch.Tensor
 
@@ -37,14 +39,19 @@ class ResidualQuantizer(nn.Module):
     Args:
         layers: The codebooks, all of one dimension D.
         revival_interval: Dead entries are looked for every this many updates.
+        dropout: Share of the items that are decoded from a random number of layers in training,
+            so that one model serves any bitrate. All layers learn from all items all the same.
     """
 
     updates: torch.Tensor
 
-    def __init__(self, layers: Sequence[Codebook], revival_interval: int = 20) -> None:
+    def __init__(
+        self, layers: Sequence[Codebook], revival_interval: int = 20, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.revival_interval = revival_interval
+        self.dropout = dropout
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     @property
@@ -78,26 +85,33 @@ class ResidualQuantizer(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):
             frames = _valid(latents.float().transpose(1, 2), mask)
             frame_tokens = None if tokens is None else _valid(tokens, mask)
-            quantized, codes, commitment_loss = self._quantize(frames, frame_tokens)
+            entries, codes, commitment_loss = self._quantize(frames, frame_tokens)
+        shape = latents.shape[::2]
+        quantized = sum(
+            layer * kept.unsqueeze(1)
+            for layer, kept in zip(entries, self._kept_layers(shape, mask, frames), strict=True)
+        )
+        first = entries[0]
         if self.training:
             # One straight-through step for the sum: a step per layer would bias the encoder.
             quantized = frames + (quantized - frames).detach()
-        shape = latents.shape[::2]
+            first = frames + (first - frames).detach()
         return Quantized(
             latents=_scatter(quantized, shape, mask, 0.0).transpose(1, 2),
+            first=_scatter(first, shape, mask, 0.0).transpose(1, 2),
             codes=torch.stack([_scatter(c, shape, mask, PADDED_CODE) for c in codes]),
             commitment_loss=commitment_loss,
         )
 
     def _quantize(
         self, frames: torch.Tensor, tokens: torch.Tensor | None
-    ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
-        """Quantize valid frames (N, D); returns (N, D), a list of (N,) codes, and the loss."""
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+        """Quantize frames (N, D); returns entries (N, D) and codes (N,) by layer, and the loss."""
         step = int(self.updates)
         if step == 0 and not self.training:
             raise ModelError("The codebooks are untrained; load or train a model before encoding.")
-        residual, quantized = frames, torch.zeros_like(frames)
-        codes, losses = [], []
+        residual = frames
+        chosen_entries, codes, losses = [], [], []
         for index, layer in enumerate(self.codebooks):
             received = residual.detach()
             seed = step * len(self.layers) + index
@@ -106,8 +120,8 @@ class ResidualQuantizer(nn.Module):
             chosen = layer.choose(received, tokens)
             entries = layer.lookup(chosen)
             losses.append(nn.functional.mse_loss(residual, entries))
-            quantized = quantized + entries
             residual = residual - entries
+            chosen_entries.append(entries)
             codes.append(chosen)
             if self.training:
                 layer.update(received, chosen)
@@ -115,7 +129,19 @@ class ResidualQuantizer(nn.Module):
                     layer.revive(received, seed)
         if self.training:
             self.updates += 1
-        return quantized, codes, torch.stack(losses).mean()
+        return chosen_entries, codes, torch.stack(losses).mean()
+
+    def _kept_layers(
+        self, shape: torch.Size, mask: torch.Tensor | None, frames: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (n, N): 1 where a layer counts for a frame, 0 where it is dropped."""
+        layers = torch.arange(len(self.layers), device=frames.device).unsqueeze(1)
+        kept = torch.full(shape[:1], len(self.layers), device=frames.device)
+        if self.training and self.dropout > 0:
+            drawn = torch.randint(1, len(self.layers) + 1, shape[:1], device=frames.device)
+            dropped = torch.rand(shape[:1], device=frames.device) < self.dropout
+            kept = torch.where(dropped, drawn, kept)
+        return (layers < _valid(kept.unsqueeze(1).expand(shape), mask)).to(frames)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the latents (B, D, T) of codes (n, B, T) of the first n layers; -1 gives zeros."""

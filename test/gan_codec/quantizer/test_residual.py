@@ -36,6 +36,24 @@ def trained(assigned: bool = True, steps: int = 7) -> ResidualQuantizer:
     return quantizer.eval()
 
 
+def test_dropout_decodes_from_the_first_layers_only():
+    """In training only; all layers get codes and learn."""
+    quantizer = trained()
+    quantizer.dropout = 1.0
+    latents, tokens = batch(20, rows=30)
+    whole = quantizer(latents, tokens)
+    assert torch.equal(quantizer.decode(whole.codes), whole.latents)
+    sums = [quantizer.decode(whole.codes[:n]) for n in (1, 2, 3)]
+    quantized = quantizer.train()(latents, tokens)
+    kept = [
+        [n for n, total in enumerate(sums, 1) if torch.allclose(row, total[i], atol=1e-5)]
+        for i, row in enumerate(quantized.latents)
+    ]
+    assert {n for (n,) in kept} == {1, 2, 3}
+    assert (quantized.codes >= 0).all()
+    torch.testing.assert_close(quantized.first, sums[0])
+
+
 @pytest.mark.parametrize("assigned", [False, True])
 def test_decoding_the_codes_gives_the_quantized_latents_bit_for_bit(assigned):
     quantizer = trained(assigned)
