@@ -19,6 +19,12 @@ def get_parser() -> argparse.ArgumentParser:
     imported = commands.add_parser("import", help="the authors' checkpoint -> experiment folder")
     encode.set_defaults(work=_encode)
     decode.set_defaults(work=_decode)
+    benchmark = commands.add_parser("benchmark", help="measure speed and memory, full size")
+    benchmark.set_defaults(work=_benchmark)
+    benchmark.add_argument("--seconds", type=float, default=10.0, help="of audio (default: 10)")
+    benchmark.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
+    benchmark.add_argument("--repeats", type=int, default=3, help="the median counts (default: 3)")
+    _cli.add_common_arguments(benchmark)
     info.set_defaults(work=_info)
     imported.set_defaults(work=_import)
     encode.add_argument("files", nargs="+", type=Path, help="audio files")
@@ -155,6 +161,13 @@ def _import(args: argparse.Namespace) -> None:
         upstream = None if args.ssl_config is None else UpstreamConfig.read(args.ssl_config)
         import_checkpoint(args.checkpoint, args.out, args.kmeans, upstream)
     logging.info("%s written", args.out)
+
+
+def _benchmark(args: argparse.Namespace) -> None:
+    from espnet_stacodec.evaluation.benchmark import format_table, run_benchmark
+
+    results = run_benchmark(args.seconds, args.threads, args.repeats)
+    sys.stdout.write(format_table(results))
 
 
 if __name__ == "__main__":
