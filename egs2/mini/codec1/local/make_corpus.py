@@ -28,6 +28,8 @@ from espnet_stacodec.files import atomic_write, write_text
 SAMPLE_RATE = 16000
 PEAK = 0.5  # of full scale; eSpeak's voices differ in loudness
 
+# Variants with breath, or with silenced formants, are left out: their noise cannot be coded at a few
+# kbit/s, and would take the place of speech in so short a training. Pitches above 250 Hz, too.
 VOICES: dict[str, dict[str, Voice]] = {
     "train": {
         "anna": Voice("en-us+f1", 150, 45),
@@ -42,27 +44,27 @@ VOICES: dict[str, dict[str, Voice]] = {
         "jack": Voice("en-gb-x-gbclan+m6", 150, 45),
         "kate": Voice("en-gb-x-rp+linda", 155, 30),
         "luke": Voice("en+paul", 140, 65),
-        "lena": Voice("en-us+Alicia", 150, 35),
-        "marc": Voice("en-us+Andy", 155, 45),
+        "lena": Voice("en-gb-x-gbclan+f1", 150, 62),
+        "marc": Voice("en-us+Gene", 155, 45),
         "nina": Voice("en-029+Annie", 145, 30),
         "omar": Voice("en-gb-scotland+adam", 150, 55),
-        "paul": Voice("en-us-nyc+david", 160, 30),
+        "paul": Voice("en-us-nyc+grandpa", 160, 30),
         "rick": Voice("en-gb-x-gbclan+ed", 145, 65),
-        "sara": Voice("en+belinda", 155, 50),
+        "sara": Voice("en+antonio", 155, 60),
         "theo": Voice("en-gb-x-rp+john", 140, 40),
         "vera": Voice("en-us+aunty", 150, 25),
-        "walt": Voice("en-gb-x-gbcwmd+caleb", 165, 48),
+        "walt": Voice("en-gb-x-gbcwmd+Mike", 165, 48),
         "yara": Voice("en-gb-x-rp+shelby", 150, 60),
         "zeke": Voice("en-029+max", 155, 70),
     },
     "dev": {
-        "mona": Voice("en-us+f2", 155, 42),
+        "mona": Voice("en-us+grandma", 155, 42),
         "nick": Voice("en-gb-x-gbcwmd+m2", 150, 55),
     },
     "test": {
         "olga": Voice("en-gb-x-rp+f4", 150, 46),
-        "pete": Voice("en-us+m8", 145, 58),
-        "rosa": Voice("en-029+anika", 155, 28),
+        "pete": Voice("en-us+m5", 145, 58),
+        "rosa": Voice("en-029+f2", 155, 40),
     },
 }
 # How often each speaker of a set says each intent.
