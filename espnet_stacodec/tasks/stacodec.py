@@ -278,13 +278,15 @@ def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:
     chunk_frames = max(int(length) for length in str(args.chunk_length).split(",")) // (
         frame_rule.hop_samples
     )
-    transformers = {
-        "bottleneck": params.get("bottleneck"),
-        "predistillation.transformer": (params.get("predistillation") or {}).get("transformer"),
-    }
+    transformers = {}
+    if params.get("bottleneck") is not None:
+        transformers["bottleneck"] = params["bottleneck"]
+    if params.get("predistillation") is not None:
+        conf = params["predistillation"].get("transformer")
+        transformers["predistillation.transformer"] = conf or {}
     for name, conf in transformers.items():
-        window = None if conf is None else conf.get("window", Windows.size)
-        if window is not None and window > chunk_frames:
+        window = conf.get("window", Windows.size)
+        if window > chunk_frames:
             raise ConfigError(
                 f"codec_conf.generator_params.{name}: a window of {window} frames is longer than"
                 f" the training chunks of {chunk_frames}, and positions beyond them would never be"

@@ -28,8 +28,8 @@ from espnet_stacodec.files import atomic_write, write_text
 SAMPLE_RATE = 16000
 PEAK = 0.5  # of full scale; eSpeak's voices differ in loudness
 
-# Variants with breath, or with silenced formants, are left out: their noise cannot be coded at a few
-# kbit/s, and would take the place of speech in so short a training. Pitches above 250 Hz, too.
+# Variants of much breath, of silenced formants or of children's pitch are left out: a codec of
+# few kbit/s cannot code them after so short a training, and what it learns from them is not speech.
 VOICES: dict[str, dict[str, Voice]] = {
     "train": {
         "anna": Voice("en-us+f1", 150, 45),

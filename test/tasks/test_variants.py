@@ -1,0 +1,113 @@
+"""The variants of the codec through the task: what is trained, saved, and needed afterwards."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.semantic import tokenizer
+from espnet_stacodec.semantic.kmeans import KMeans
+
+TRANSFORMER = {
+    "hidden": 8, "layers": 1, "heads": 2, "feed_forward": 12, "window": 10, "overlap": 3,
+}  # fmt: skip
+SMALL = {"layers": 1, "feed_forward": 12}
+
+
+def variant(toy_task, **changes):
+    return {"generator_params": toy_task.codec_conf["generator_params"] | changes}
+
+
+@pytest.fixture(scope="module")
+def spd_experiment(toy_task) -> Path:
+    """Both transformers, trained with predictions for an epoch."""
+    conf = variant(toy_task, bottleneck=TRANSFORMER, predistillation={"transformer": TRANSFORMER})
+    return toy_task.train(toy_task.folder / "exp" / "spd", codec_conf=conf, max_epoch=1)
+
+
+def test_spd_encodes_without_the_ssl_model(spd_experiment, toy_utterance, tmp_path, monkeypatch):
+    """The upstream is not built, and its tokenizer is not even there."""
+    copy = tmp_path / "exp"
+    shutil.copytree(spd_experiment, copy, ignore=shutil.ignore_patterns("semantic"))
+
+    def built(*args, **kwargs):
+        raise AssertionError("an SSL upstream was built")
+
+    monkeypatch.setattr(tokenizer, "build_upstream", built)
+    codec = AudioCoding.from_pretrained(copy)
+    assert codec.predicts_tokens and not codec.needs_tokens
+    audio, _ = toy_utterance(9, 30)
+    codes = codec.encode(audio, 16000)
+    with torch.inference_mode():
+        latents = codec.generator.encode(torch.from_numpy(audio)[None, None])
+        predicted = codec.generator.token_source(latents, None, None).values
+    assert torch.equal(codes[0], predicted[0])
+    assert codec.decode(codes, len(audio)).shape == (len(audio),)
+
+
+def test_spd_logs_its_accuracy_for_training_and_validation(spd_experiment):
+    from espnet2.train.reporter import Reporter
+
+    reporter = Reporter()
+    checkpoint = torch.load(spd_experiment / "checkpoint.pth", weights_only=False)
+    reporter.load_state_dict(checkpoint["reporter"])
+    for phase in ("train", "valid"):
+        assert 0 <= reporter.get_value(phase, "token_accuracy", 1) <= 1
+        assert 0 < reporter.get_value(phase, "commonest_token_accuracy", 1) <= 1
+        assert reporter.get_value(phase, "token_loss", 1) > 0
+
+
+def test_the_second_phase_starts_from_the_first(toy_task, sta_experiment, tmp_path):
+    """SPD from the checkpoint of a codec that was trained with true tokens."""
+    conf = variant(toy_task, predistillation={"transformer": TRANSFORMER})
+    first = sta_experiment / "valid.mel_loss.best.pth"
+    out = toy_task.train(
+        tmp_path / "spd",
+        codec_conf=conf,
+        max_epoch=1,
+        init_param=[str(first)],
+        optim_conf={"lr": 0.0},
+        optim2_conf={"lr": 0.0},
+    )
+    before = torch.load(first, weights_only=True)
+    after = torch.load(out / "1epoch.pth", weights_only=True)
+    name = "codec.generator.encoder.model.0.conv.conv.bias"
+    assert torch.equal(before[name], after[name])
+    assert any("token_source.head" in key for key in set(after) - set(before))
+
+
+def test_distillation_learns_from_the_tokenizers_centroids(toy_task, tmp_path):
+    """They go into the checkpoint, so that the experiment needs nothing from elsewhere."""
+    centroids = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    folder = tmp_path / "toy"
+    shutil.copytree(toy_task.tokenizer, folder)
+    KMeans(centroids).save(folder / "centroids.safetensors")
+    conf = variant(toy_task, assignment="none", distillation={})
+    out = toy_task.train(
+        tmp_path / "distilled", codec_conf=conf, max_epoch=1, semantic_tokenizer=str(folder)
+    )
+    state = torch.load(out / "1epoch.pth", weights_only=True)
+    assert torch.equal(state["codec.generator.distillation.centroids"], centroids)
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    assert saved["codec_conf"]["generator_params"]["distillation"] == {"feature_dim": 3}
+    codec = AudioCoding.from_pretrained(out)
+    assert not codec.needs_tokens and not codec.predicts_tokens
+
+
+@pytest.mark.parametrize(
+    ("part", "conf", "window"),
+    [
+        ("bottleneck", TRANSFORMER | {"window": 11}, 11),
+        ("predistillation", {"transformer": TRANSFORMER | {"window": 12}}, 12),
+        ("predistillation", {"transformer": SMALL | {"hidden": 8, "heads": 2}}, 150),
+    ],
+)
+def test_a_window_longer_than_a_chunk(toy_task, tmp_path, part, conf, window):
+    conf = variant(toy_task, **{part: conf})
+    message = rf"{part}.*: a window of {window} frames is longer than the training chunks of 10"
+    with pytest.raises(ConfigError, match=message):
+        toy_task.train(tmp_path / "exp", codec_conf=conf)
