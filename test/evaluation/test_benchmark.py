@@ -23,5 +23,5 @@ def test_every_system_runs(monkeypatch):
     monkeypatch.setattr(benchmark, "WIDTH", benchmark.WIDTH | small)
     for name in ("ESPnet encodec", "STACodec, no bottleneck"):
         measured = benchmark._measure(name, 0.1, 1, 1)
-        assert measured.encode_seconds > 0 and measured.decode_seconds > 0
+        assert measured.encode_seconds and measured.decode_seconds
         assert measured.parameters > 0

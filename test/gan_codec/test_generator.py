@@ -46,7 +46,7 @@ def test_the_assignment_decides_the_first_layer(assignment, layer, source):
 SMALL_TRANSFORMER = {
     "hidden": 8, "layers": 1, "heads": 2, "feed_forward": 8, "window": 10, "overlap": 2,
 }  # fmt: skip
-ABLATIONS = {
+ABLATIONS: dict[str, dict] = {
     "bottleneck": {"bottleneck": SMALL_TRANSFORMER},
     "predistillation": {"predistillation": {"transformer": SMALL_TRANSFORMER}},
     "no masks": {

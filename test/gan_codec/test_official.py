@@ -12,6 +12,7 @@ from espnet_stacodec.errors import ModelError
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.official import Released, convert, read_checkpoint
+from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 
 SMALL = ("small_sta", "small_spd_bins1024")
 
@@ -43,6 +44,7 @@ def test_outputs_of_the_published_implementation(parity, name):
     audio = generator.decode(quantized.codes)
     torch.testing.assert_close(audio, outputs["wav_dec"], rtol=0, atol=1e-4)
     if "spd_pred" in outputs:
+        assert isinstance(generator.token_source, Predistillation)
         logits = generator.token_source.logits(latents)
         torch.testing.assert_close(logits, outputs["spd_logits"], rtol=0, atol=1e-3)
         assert torch.equal(logits.argmax(2), outputs["spd_pred"])
