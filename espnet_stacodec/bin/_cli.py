@@ -1,9 +1,10 @@
 """What every command does around its work: parse, set up logging, end in one clear sentence."""
 
 import argparse
+import contextlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from espnet_stacodec.errors import STACodecError
 
@@ -40,3 +41,15 @@ def run(
         if args.debug:
             raise
         sys.exit(f"{parser.prog}: error: {error}")
+
+
+@contextlib.contextmanager
+def errors_in_one_sentence(command: str) -> Iterator[None]:
+    """Exit with status 1 and one sentence on an error of the input, in a command of ESPnet."""
+    try:
+        yield
+    except (STACodecError, OSError) as error:
+        kind = f"{type(error).__module__}.{type(error).__name__}: "
+        # An error in a data loader's process has that process's traceback before it.
+        sentence = str(error).strip().split("\n")[-1].removeprefix(kind)
+        sys.exit(f"{command}: error: {sentence}")

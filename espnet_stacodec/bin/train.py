@@ -3,10 +3,9 @@
 All options are ESPnet's (`--config`, `--output_dir`, ...); `--semantic_tokenizer DIR` is added.
 """
 
-import sys
 from collections.abc import Sequence
 
-from espnet_stacodec.errors import STACodecError
+from espnet_stacodec.bin import _cli
 
 
 def get_parser():
@@ -20,16 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train; ends with one sentence and status 1 on an error of the input."""
     from espnet_stacodec.tasks.stacodec import STACodecTask
 
-    try:
+    with _cli.errors_in_one_sentence("espnet_stacodec.bin.train"):
         STACodecTask.main(cmd=argv)
-    except (STACodecError, OSError) as error:
-        sys.exit(f"espnet_stacodec.bin.train: error: {_sentence(error)}")
-
-
-def _sentence(error: Exception) -> str:
-    """Return the message of an error; a data loader's process adds its traceback before it."""
-    kind = type(error)
-    return str(error).strip().split("\n")[-1].removeprefix(f"{kind.__module__}.{kind.__name__}: ")
 
 
 if __name__ == "__main__":

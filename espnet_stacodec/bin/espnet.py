@@ -1,0 +1,35 @@
+"""Run a command of ESPnet with this package's codec and frontends registered.
+
+`python -m espnet_stacodec.bin.espnet slu_train --config ...` is `python -m espnet2.bin.slu_train
+--config ...` after `import espnet_stacodec`, also in the processes that ESPnet starts.
+"""
+
+import argparse
+import importlib
+import importlib.util
+from collections.abc import Sequence
+
+from espnet_stacodec.bin import _cli
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(prog="espnet_stacodec.bin.espnet", description=__doc__)
+    parser.add_argument("command", help="module of espnet2.bin, e.g. slu_train")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of that command")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it; ends with one sentence and status 1 on an error of the input."""
+    parser = get_parser()
+    args = parser.parse_args(argv)
+    name = f"espnet2.bin.{args.command}"
+    if not args.command.isidentifier() or importlib.util.find_spec(name) is None:
+        parser.error(f"ESPnet has no command '{args.command}' in espnet2.bin.")
+    with _cli.errors_in_one_sentence(f"{parser.prog} {args.command}"):
+        importlib.import_module(name).main(args.options)
+
+
+if __name__ == "__main__":
+    main()
