@@ -140,11 +140,11 @@ class AudioCoding:
         """Whether the codec itself predicts the semantic tokens of its first codebook (SPD)."""
         return isinstance(self.generator.token_source, Predistillation)
 
-    @property
-    def bits_per_second(self) -> float:
-        """Bitrate of the codes: log2 of the entries that each codebook can choose."""
-        choices = [codebook.num_choices for codebook in self.generator.quantizer.codebooks]
-        return self.frame_rule.frame_rate_hz * sum(math.log2(number) for number in choices)
+    def bits_per_second(self, n_codebooks: int | None = None) -> float:
+        """Return the bitrate of the first n codebooks: log2 of the entries each can choose."""
+        codebooks = self.generator.quantizer.codebooks[:n_codebooks]
+        bits = sum(math.log2(codebook.num_choices) for codebook in codebooks)
+        return self.frame_rule.frame_rate_hz * bits
 
     @functools.cached_property
     def tokenizer(self) -> SemanticTokenizer:

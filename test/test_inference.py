@@ -245,7 +245,8 @@ def test_long_audio_in_pieces(sta, monkeypatch):
 def test_what_a_codec_says_of_itself(sta, plain, sta_experiment):
     assert (sta.sample_rate, sta.n_codebooks, sta.frame_rule.hop_samples) == (16000, 3, 320)
     # 50 frames of log2 8 + 4 + 4 bits; 50 of 3 x 4.
-    assert sta.bits_per_second == 550 and plain.bits_per_second == 600
+    assert sta.bits_per_second() == 550 and plain.bits_per_second() == 600
+    assert plain.bits_per_second(1) == 200
     other = AudioCoding.from_pretrained(sta_experiment, model_file="1epoch.pth")
     best = AudioCoding.from_pretrained(sta_experiment, model_file="valid.mel_loss.best.pth")
     assert sta.fingerprint == best.fingerprint

@@ -23,6 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    parser.add_argument("--n_codebooks", type=int, help="keep the first so many; all if not given")
     parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     return parser
@@ -50,9 +51,10 @@ def _work(args: argparse.Namespace) -> None:
                 semantic_scp=_tokens(codec.needs_tokens, args.semantic_dir, name),
                 out_dir=args.out_dir / name,
                 device=args.device,
+                n_codebooks=args.n_codebooks,
             )
             rows = decode_set(job, workers)
-            summaries[name] = summarize(rows, codec.bits_per_second / 1000)
+            summaries[name] = summarize(rows, codec.bits_per_second(args.n_codebooks) / 1000)
     sys.stdout.write(write_results(args.out_dir, f"Resynthesis with {args.model}", summaries))
 
 

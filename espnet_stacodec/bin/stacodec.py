@@ -143,7 +143,7 @@ def _info(args: argparse.Namespace) -> None:
         "frame": f"{codec.frame_rule.hop_samples} samples"
         f" ({codec.frame_rule.frame_rate_hz:g} per second)",
         "codebooks": f"{codec.n_codebooks} of {codec.codebook_sizes[0]} entries"
-        f" ({codec.bits_per_second / 1000:.2f} kbit/s)",
+        f" ({codec.bits_per_second() / 1000:.2f} kbit/s)",
         "semantic tokens": codec.token_kind + (f": {described}" if codec.needs_tokens else ""),
         "parameters": f"{weights / 1e6:.2f} million",
     }

@@ -37,6 +37,7 @@ class SetToDecode:
         semantic_scp: Its semantic tokens; None where the codec needs none, or makes them itself.
         out_dir: Where codes, audio and scores go.
         device: Where to compute.
+        n_codebooks: How many codebooks to keep; None for all.
     """
 
     model: Path
@@ -45,6 +46,7 @@ class SetToDecode:
     semantic_scp: Path | None
     out_dir: Path
     device: str
+    n_codebooks: int | None = None
 
 
 @typechecked
@@ -97,6 +99,7 @@ def _discard_outdated(job: SetToDecode) -> None:
     codec = _codec(job.model, job.model_file, job.device)
     wanted = {
         "codec": codec.fingerprint,
+        "n_codebooks": job.n_codebooks,
         "wav_scp": job.wav_scp.read_text(encoding="utf-8"),
         "semantic_scp": job.semantic_scp and job.semantic_scp.read_text(encoding="utf-8"),
     }
@@ -124,7 +127,7 @@ def _decode_shard(job: SetToDecode, shard: tuple[int, Sequence[str]]) -> list[di
     audio = read_scp(job.wav_scp)
     tokens = None if job.semantic_scp is None else read_tokens(job.semantic_scp)
     rows = [
-        _decode_one(codec, utt, audio[utt], None if tokens is None else tokens[utt], job.out_dir)
+        _decode_one(job, codec, utt, audio[utt], None if tokens is None else tokens[utt])
         for utt in utterances
     ]
     write_text(kept, "".join(json.dumps(row) + "\n" for row in rows))
@@ -132,7 +135,7 @@ def _decode_shard(job: SetToDecode, shard: tuple[int, Sequence[str]]) -> list[di
 
 
 def _decode_one(
-    codec: AudioCoding, utt_id: str, path: str, semantic: np.ndarray | None, out_dir: Path
+    job: SetToDecode, codec: AudioCoding, utt_id: str, path: str, semantic: np.ndarray | None
 ) -> dict:
     """Encode, decode, write and score one utterance; returns its row of scores."""
     wave, rate = read_audio(path)
@@ -140,14 +143,14 @@ def _decode_one(
         raise DataError(f"{path}: {rate} Hz instead of {codec.sample_rate}; run stage 2 first.")
     started = time.perf_counter()
     with naming(utt_id):
-        codes = codec.encode(wave, rate, semantic)
+        codes = codec.encode(wave, rate, semantic, n_codebooks=job.n_codebooks)
     encoded = time.perf_counter()
     estimate = codec.decode(codes, len(wave)).numpy()
     decoded = time.perf_counter()
     Codes(codes.numpy(), len(wave), rate, codec.fingerprint).save(
-        out_dir / "codes" / f"{utt_id}.npz"
+        job.out_dir / "codes" / f"{utt_id}.npz"
     )
-    with atomic_write(out_dir / "wav" / f"{utt_id}.wav") as temporary:
+    with atomic_write(job.out_dir / "wav" / f"{utt_id}.wav") as temporary:
         soundfile.write(temporary, estimate, rate, "PCM_16")
     return {
         "utt": utt_id,

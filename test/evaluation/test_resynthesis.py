@@ -39,9 +39,9 @@ def decoded(monkeypatch) -> list[str]:
     calls: list[str] = []
     original = resynthesis._decode_one
 
-    def note(codec, utt_id, *args):
+    def note(job, codec, utt_id, *args):
         calls.append(utt_id)
-        return original(codec, utt_id, *args)
+        return original(job, codec, utt_id, *args)
 
     monkeypatch.setattr(resynthesis, "_decode_one", note)
     return calls
@@ -104,6 +104,14 @@ def test_another_checkpoint_is_another_codec(job, decoded, toy_task, sta_experim
     for count, name in ((2, "1epoch.pth"), (4, "2epoch.pth"), (4, "2epoch.pth")):
         run(with_job(job, model=sta_experiment, semantic_scp=tokens, model_file=name))
         assert len(decoded) == count
+
+
+def test_fewer_codebooks_are_another_decoding(job, decoded):
+    whole = run(job)
+    fewer = run(with_job(job, n_codebooks=1))
+    assert len(decoded) == 4
+    assert Codes.load(job.out_dir / "codes" / "valid0.npz").codes.shape[0] == 1
+    assert fewer[0]["mel_distance"] != whole[0]["mel_distance"]
 
 
 def test_first_codes_are_the_given_tokens(job, toy_task, sta_experiment):
