@@ -17,7 +17,8 @@ from espnet_stacodec.errors import ConfigError, ModelError, TokenError
 from espnet_stacodec.experiment import Experiment
 from espnet_stacodec.files import fingerprint
 from espnet_stacodec.frames import FrameRule, Piece, align_tokens, cut_into_pieces
-from espnet_stacodec.gan_codec.checkpoint import fold_weight_norm, load_generator
+from espnet_stacodec.gan_codec.checkpoint import load_generator
+from espnet_stacodec.gan_codec.folding import fold
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
@@ -61,7 +62,7 @@ class AudioCoding:
         state = generator.state_dict()
         #: 16 hexadecimal digits that identify the codec's weights.
         self.fingerprint = fingerprint((name, value.cpu().numpy()) for name, value in state.items())
-        fold_weight_norm(generator)
+        fold(generator)
         try:
             self.device = torch.device(device)
             self.generator = generator.to(self.device).eval()

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.utils import parametrize
 
 from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ModelError
@@ -61,13 +59,3 @@ def load_generator(
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{model_file}: cannot be loaded as this codec ({reason}).") from error
     return generator
-
-
-def fold_weight_norm(model: nn.Module) -> None:
-    """Replace normalized weights by their product, which is then not computed at every call.
-
-    For inference only: what is folded has other parameter names and does not train as before.
-    """
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")

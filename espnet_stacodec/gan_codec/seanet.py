@@ -54,6 +54,8 @@ class SEANet(nn.Module):
     def __init__(self, network: SEANetEncoder | SEANetDecoder, bidirectional: bool) -> None:
         super().__init__()
         self.model = network.model
+        # By which factor each layer changes the number of frames.
+        self.scales = [_scale(layer) for layer in self.model]
         for index, layer in enumerate(self.model):
             if isinstance(layer, SLSTM):
                 lstm = layer.lstm
@@ -71,13 +73,10 @@ class SEANet(nn.Module):
         """
         if lengths is None:
             return self.model(x)
-        for layer in self.model:
+        for layer, (up, down) in zip(self.model, self.scales, strict=True):
             x = _zero_padding(x, lengths)
             x = layer(x, lengths) if isinstance(layer, SkipLSTM) else layer(x)
-            if isinstance(layer, SConv1d):
-                lengths = lengths // layer.conv.conv.stride[0]
-            elif isinstance(layer, SConvTranspose1d):
-                lengths = lengths * layer.convtr.convtr.stride[0]
+            lengths = lengths * up // down
         return _zero_padding(x, lengths)
 
 
@@ -89,6 +88,15 @@ def build_seanet(
         network(pad_mode="constant", true_skip=True, residual_kernel_size=3, **sizes),
         bidirectional,
     )
+
+
+def _scale(layer: nn.Module) -> tuple[int, int]:
+    """Return by how much a layer multiplies and divides the number of frames."""
+    if isinstance(layer, SConv1d):
+        return 1, layer.conv.conv.stride[0]
+    if isinstance(layer, SConvTranspose1d):
+        return layer.convtr.convtr.stride[0], 1
+    return 1, 1
 
 
 def _zero_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,56 @@
+"""Make a trained generator faster, with the same results.
+
+For inference only: what is folded has other parameter names and does not train as before.
+"""
+
+from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
+from espnet2.gan_codec.shared.encoder.seanet import SConv1d, SEANetResnetBlock
+from torch import nn
+from torch.nn.utils import parametrize
+
+from espnet_stacodec.gan_codec.generator import STACodecGenerator
+
+
+def fold(generator: STACodecGenerator) -> None:
+    """Fold weight norms and padding into the convolutions, and activate in place."""
+    for network in (generator.encoder, generator.decoder):
+        fold_weight_norm(network)
+        _activate_in_place(network)
+        _fold_padding(network)
+
+
+def fold_weight_norm(model: nn.Module) -> None:
+    """Replace normalized weights by their product, which is then not computed at every call."""
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+
+
+def _activate_in_place(network: nn.Module) -> None:
+    """Save a copy of the signal at each activation but those that begin a residual block.
+
+    What goes into a block is added to what comes out of it, so it must stay as it is.
+    """
+    first = {id(m.block[0]) for m in network.modules() if isinstance(m, SEANetResnetBlock)}
+    for module in network.modules():
+        if isinstance(module, nn.ELU) and id(module) not in first:
+            module.inplace = True
+
+
+def _fold_padding(parent: nn.Module) -> None:
+    """Let convolutions of whole frames pad and trim themselves where it is equal on both sides."""
+    for name, child in parent.named_children():
+        conv: nn.Conv1d | nn.ConvTranspose1d
+        if isinstance(child, SConv1d):
+            conv = child.conv.conv
+            extent = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1
+        elif isinstance(child, SConvTranspose1d):
+            conv = child.convtr.convtr
+            extent = conv.kernel_size[0]
+        else:
+            _fold_padding(child)
+            continue
+        side, odd = divmod(extent - conv.stride[0], 2)
+        if not odd:
+            conv.padding = (side,)
+            setattr(parent, name, conv)
