@@ -2,6 +2,7 @@
 
 import dataclasses
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,30 @@ class Codes:
             raise TokenError(
                 f"{path}: not a readable file of codes ({reason}); make it with `stacodec encode`."
             ) from error
+
+
+def check_codes(codes: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Return codes (n, T) as int64.
+
+    Args:
+        codes: Integers of the first n codebooks.
+        sizes: Entries of each codebook that the codec has.
+
+    Raises:
+        TokenError: If the codes are not what such codebooks hold.
+    """
+    if codes.ndim != 2 or codes.dtype.kind not in "iu" or not 1 <= len(codes) <= len(sizes):
+        raise TokenError(
+            f"Codes must be integers (n, T) of 1 to {len(sizes)} codebooks, not {codes.dtype}"
+            f" {codes.shape}."
+        )
+    if codes.shape[1] == 0:
+        raise TokenError("There are no frames in these codes.")
+    wrong = np.argwhere((codes < 0) | (codes >= np.asarray(sizes[: len(codes)])[:, None]))
+    if len(wrong):
+        book, frame = wrong[0]
+        raise TokenError(
+            f"Code {codes[book, frame]} of codebook {book + 1}, frame {frame}, is outside"
+            f" 0..{sizes[book] - 1}."
+        )
+    return codes.astype(np.int64)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,16 +12,17 @@ import torch
 from tqdm import tqdm
 from typeguard import typechecked
 
+from espnet_stacodec import batching
 from espnet_stacodec.audio import check_wave, resample
+from espnet_stacodec.codes import check_codes
 from espnet_stacodec.errors import ConfigError, ModelError, TokenError
 from espnet_stacodec.experiment import Experiment
 from espnet_stacodec.files import fingerprint
-from espnet_stacodec.frames import FrameRule, Piece, align_tokens, cut_into_pieces
+from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.checkpoint import load_generator
 from espnet_stacodec.gan_codec.folding import fold
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
-from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.releases import open_variant
 from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
 from espnet_stacodec.semantic.token_files import check_tokens
@@ -31,9 +32,6 @@ Wave = np.ndarray | torch.Tensor
 # Batching convolutions does not pay on a CPU: one by one is as fast and needs less memory.
 DEVICE_BATCH_SIZE = {"cpu": 1}
 DEFAULT_BATCH_SIZE = 16
-# Longer audio is cut; what the codec's LSTMs and transformers see beyond this hardly matters.
-PIECE_SECONDS = 60
-CONTEXT_SECONDS = 4
 
 
 class AudioCoding:
@@ -212,7 +210,7 @@ class AudioCoding:
     ) -> torch.Tensor | list[torch.Tensor]:
         """Return the codes of one or several waveforms.
 
-        Audio of more than `PIECE_SECONDS` is encoded in pieces, each with `CONTEXT_SECONDS` of
+        Audio of more than a minute is encoded in pieces, each with some seconds of
         its neighbours, so that memory is bounded; near their borders some codes differ from
         those of the whole.
 
@@ -241,26 +239,24 @@ class AudioCoding:
             raise ConfigError(
                 f"n_codebooks {n_codebooks} is outside 1..{self.n_codebooks}, what the codec has."
             )
-        pieces = [
-            piece
+        items = [
+            item
             for i, w in enumerate(wave)
-            for piece in self._prepare(
+            for item in self._prepare(
                 i, w, sample_rate, None if semantic is None else semantic[i], f"wave {i}"
             )
         ]
         size = batch_size or DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
         # Neighbours in length share a batch, so that little of it is padding.
-        order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].wave))
+        order = sorted(range(len(items)), key=lambda i: -len(items[i].wave))
         codes: dict[int, torch.Tensor] = {}
         for start in tqdm(
-            range(0, len(order), size), "encode", unit="batch", disable=len(pieces) == len(wave)
+            range(0, len(order), size), "encode", unit="batch", disable=len(items) == len(wave)
         ):
             rows = order[start : start + size]
-            codes |= zip(rows, self._encode_batch([pieces[i] for i in rows]), strict=True)
-        parts: list[list[torch.Tensor]] = [[] for _ in wave]
-        for i, piece in enumerate(pieces):
-            parts[piece.owner].append(codes[i][:n_codebooks])
-        return [torch.cat(part, dim=1) for part in parts]
+            made = self._encode_batch([items[i] for i in rows])[:, :n_codebooks]
+            codes |= zip(rows, made, strict=True)
+        return batching.join(items, codes, len(wave))
 
     @torch.inference_mode()
     @typechecked
@@ -276,14 +272,15 @@ class AudioCoding:
         Raises:
             TokenError: If the codes do not fit the codec, or `num_samples` the codes.
         """
-        codes = self._check_codes(torch.as_tensor(codes))
+        given = torch.as_tensor(codes).cpu().numpy()
+        codes = torch.from_numpy(check_codes(given, self.codebook_sizes))
         longest = self.frame_rule.num_samples(codes.shape[1])
         if num_samples is not None and self.frame_rule.num_frames(num_samples) != codes.shape[1]:
             raise TokenError(
                 f"num_samples {num_samples} does not fit codes of {codes.shape[1]} frames, which"
                 f" make {longest - self.frame_rule.hop_samples + 1} to {longest} samples."
             )
-        pieces = self._pieces(codes.shape[1])
+        pieces = batching.pieces_of(codes.shape[1], self.frame_rule)
         parts = []
         for piece in tqdm(pieces, "decode", unit="piece", disable=len(pieces) == 1):
             part = codes[:, None, piece.start : piece.stop].to(self.device)
@@ -294,17 +291,9 @@ class AudioCoding:
             parts.append(self.generator.decode(part)[0, 0, kept].float().cpu())
         return torch.cat(parts)[:num_samples]
 
-    def _pieces(self, num_frames: int) -> list[Piece]:
-        """Return how so many frames are processed."""
-        return cut_into_pieces(
-            num_frames,
-            self.frame_rule.num_frames(PIECE_SECONDS * self.sample_rate),
-            self.frame_rule.num_frames(CONTEXT_SECONDS * self.sample_rate),
-        )
-
     def _prepare(
         self, owner: int, wave: Wave, sample_rate: int, semantic: Any, where: str
-    ) -> "list[_Item]":
+    ) -> Iterator[batching.WavePiece]:
         """Check and resample a waveform, bring its tokens to its frames, and cut both."""
         samples = wave.detach().cpu().numpy() if isinstance(wave, torch.Tensor) else wave
         samples = resample(check_wave(samples, where), sample_rate, self.sample_rate, where)
@@ -319,73 +308,25 @@ class AudioCoding:
             raise TokenError(
                 f"{where}: this codec is not assigned tokens from outside; leave semantic out."
             )
-        items = []
-        for piece in self._pieces(num_frames):
-            part = samples[self._samples(piece.start) : self._samples(piece.stop)]
-            if tokens is not None:
-                part_tokens = tokens[piece.start : piece.stop]
-            elif self.needs_tokens:
-                made = self.tokenizer(torch.from_numpy(part), where).cpu().numpy()
+        for item in batching.cut_wave(owner, samples, tokens, self.frame_rule):
+            if self.needs_tokens and tokens is None:
+                made = self.tokenizer(torch.from_numpy(item.wave), where).cpu().numpy()
                 made = self._check_tokens(made, where)
-                part_tokens = align_tokens(where, made, piece.stop - piece.start)
-            else:
-                part_tokens = None
-            items.append(_Item(owner, piece, part, part_tokens))
-        return items
-
-    def _samples(self, frame: int) -> int:
-        return self.frame_rule.num_samples(frame)
+                made = align_tokens(where, made, self.frame_rule.num_frames(len(item.wave)))
+                item = dataclasses.replace(item, tokens=made)
+            yield item
 
     def _check_tokens(self, tokens: np.ndarray, where: str) -> np.ndarray:
         """Return tokens (T,) if this codec has them all."""
         return check_tokens(where, tokens, self.generator.quantizer.codebooks[0].num_choices)
 
     @torch.inference_mode()
-    def _encode_batch(self, items: "Sequence[_Item]") -> list[torch.Tensor]:
-        """Encode items together; returns (n_codebooks, T) of the frames of each that are kept."""
-        hop = self.frame_rule.hop_samples
-        frames = [self.frame_rule.num_frames(len(item.wave)) for item in items]
-        audio = torch.zeros(len(items), 1, max(frames) * hop)
-        tokens = torch.full((len(items), max(frames)), PADDED_CODE)
-        for row, item in enumerate(items):
-            audio[row, 0, : len(item.wave)] = torch.from_numpy(item.wave)
-            if item.tokens is not None:
-                tokens[row, : frames[row]] = torch.from_numpy(item.tokens)
-        lengths = None if min(frames) == max(frames) else torch.tensor(frames, device=self.device)
+    def _encode_batch(self, items: Sequence[batching.WavePiece]) -> torch.Tensor:
+        """Encode pieces together; returns (B, n_codebooks, T), anything in the padding."""
+        batch = batching.pad(items, self.frame_rule)
         quantized = self.generator.quantize(
-            audio.to(self.device), tokens.to(self.device) if self.needs_tokens else None, lengths
+            batch.audio.to(self.device),
+            None if batch.tokens is None else batch.tokens.to(self.device),
+            None if batch.num_frames is None else batch.num_frames.to(self.device),
         )
-        codes = quantized.codes.cpu()
-        return [
-            codes[:, row, item.piece.first - item.piece.start : item.piece.last - item.piece.start]
-            for row, item in enumerate(items)
-        ]
-
-    def _check_codes(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return codes (n, T) as int64, or raise TokenError."""
-        if codes.ndim != 2 or codes.is_floating_point() or not 1 <= len(codes) <= self.n_codebooks:
-            raise TokenError(
-                f"Codes must be integers (n, T) of 1 to {self.n_codebooks} codebooks, not"
-                f" {codes.dtype} {tuple(codes.shape)}."
-            )
-        if codes.shape[1] == 0:
-            raise TokenError("There are no frames in these codes.")
-        sizes = torch.tensor(self.codebook_sizes[: len(codes)])
-        wrong = (codes < 0) | (codes >= sizes.to(codes.device).unsqueeze(1))
-        if wrong.any():
-            book, frame = wrong.nonzero()[0].tolist()
-            raise TokenError(
-                f"Code {int(codes[book, frame])} of codebook {book + 1}, frame {frame}, is outside"
-                f" 0..{int(sizes[book]) - 1}."
-            )
-        return codes.long()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Item:
-    """A piece of waveform `owner`: samples (N,) at the codec's rate, and tokens (T,), if any."""
-
-    owner: int
-    piece: Piece
-    wave: np.ndarray
-    tokens: np.ndarray | None
+        return quantized.codes.cpu().transpose(0, 1)

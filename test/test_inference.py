@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from espnet_stacodec import AudioCoding as Exported
-from espnet_stacodec import inference
+from espnet_stacodec import batching
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, ModelError, TokenError
 from espnet_stacodec.files import fingerprint
 from espnet_stacodec.inference import AudioCoding
@@ -162,10 +162,10 @@ def test_tokens_of_another_tokenizer_are_told_apart(sta, plain, toy_task, tmp_pa
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        (torch.zeros(3, 4), r"integers \(n, T\) of 1 to 3 codebooks, not torch.float32"),
-        (torch.zeros(4, 4, dtype=torch.long), r"not torch.int64 \(4, 4\)"),
-        (torch.zeros(0, 4, dtype=torch.long), r"not torch.int64 \(0, 4\)"),
-        (torch.zeros(4, dtype=torch.long), r"not torch.int64 \(4,\)"),
+        (torch.zeros(3, 4), r"integers \(n, T\) of 1 to 3 codebooks, not float32"),
+        (torch.zeros(4, 4, dtype=torch.long), r"not int64 \(4, 4\)"),
+        (torch.zeros(0, 4, dtype=torch.long), r"not int64 \(0, 4\)"),
+        (torch.zeros(4, dtype=torch.long), r"not int64 \(4,\)"),
         (torch.zeros(3, 0, dtype=torch.long), "no frames"),
         (
             torch.tensor([[0, 0], [0, 16], [0, 0]]),
@@ -231,8 +231,8 @@ def test_long_audio_in_pieces(sta, monkeypatch):
     tokens = np.arange(351) % 8
     whole = sta.encode(wave, 16000, tokens)
     audio = sta.decode(whole, len(wave))
-    monkeypatch.setattr(inference, "PIECE_SECONDS", 2)
-    monkeypatch.setattr(inference, "CONTEXT_SECONDS", 1)
+    monkeypatch.setattr(batching, "PIECE_SECONDS", 2)
+    monkeypatch.setattr(batching, "CONTEXT_SECONDS", 1)
     codes = sta.encode(wave, 16000, tokens)
     assert codes.shape == whole.shape
     assert torch.equal(codes[0], torch.from_numpy(tokens))

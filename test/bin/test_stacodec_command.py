@@ -52,7 +52,8 @@ def test_help_and_usage_errors_load_nothing_heavy():
     for line, (status, out, err) in answers.items():
         if "--help" in line:
             assert status == 0 and "usage: " in out, line
-            assert ("--debug" in out) != (line == "stacodec --help")
+            without = ("stacodec --help", "espnet --help")  # each of their commands has its own
+            assert ("--debug" in out) != (line in without), line
         else:
             assert status == 2 and "error: " in err, line
     assert "encode" in answers["stacodec --help"][1]
