@@ -34,6 +34,12 @@ DEVICE_BATCH_SIZE = {"cpu": 1}
 DEFAULT_BATCH_SIZE = 16
 
 
+@functools.lru_cache(maxsize=1)
+def load_once(source: Path | str, device: str, model_file: str | None) -> "AudioCoding":
+    """`AudioCoding.from_pretrained`, kept for the next call with the same arguments."""
+    return AudioCoding.from_pretrained(source, device, model_file)
+
+
 class AudioCoding:
     """A trained codec: audio to codes and back.
 

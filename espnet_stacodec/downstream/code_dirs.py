@@ -21,7 +21,7 @@ from espnet_stacodec.audio import read_audio
 from espnet_stacodec.data_dir import DataDir
 from espnet_stacodec.errors import DataError, StageError, TokenError, naming
 from espnet_stacodec.files import read_scp, write_scp, write_text
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.inference import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.token_files import read_tokens
 
@@ -139,12 +139,6 @@ def _write_labels(data: DataDir, folder: Path) -> None:
         write_scp(folder / "slu_text", slu)
 
 
-@functools.lru_cache(maxsize=1)
-def _codec(model: Path, model_file: str | None, device: str) -> AudioCoding:
-    """Load the codec once in a process."""
-    return AudioCoding.from_pretrained(model, device, model_file)
-
-
 _audio_files = functools.lru_cache(maxsize=1)(read_scp)
 _tokens = functools.lru_cache(maxsize=1)(read_tokens)
 
@@ -159,7 +153,7 @@ def _flat_codes(
 ) -> np.ndarray:
     """Return the flat codes of one utterance."""
     torch.set_num_threads(1)
-    codec = _codec(model, model_file, device)
+    codec = load_once(model, device, model_file)
     tokens = None
     if semantic_scp is not None:
         tokens = _tokens(semantic_scp)[utt_id]

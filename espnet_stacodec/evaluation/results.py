@@ -24,7 +24,7 @@ METRICS = ("pesq", "stoi", "si_sdr", "mel_distance")
 
 
 def summarize(rows: Sequence[Mapping], kbps: float) -> dict[str, float]:
-    """Return the means of a set's rows, over the utterances for which a metric is defined.
+    """Return the means of a set's rows, over the utterances for which a metric is not None.
 
     Args:
         rows: What `decode_set` returns.
@@ -32,7 +32,7 @@ def summarize(rows: Sequence[Mapping], kbps: float) -> dict[str, float]:
     """
     summary: dict[str, float] = {"utterances": len(rows)}
     for name in METRICS:
-        values = [row[name] for row in rows if math.isfinite(row[name])]
+        values = [row[name] for row in rows if row[name] is not None]
         summary[name] = float(np.mean(values)) if values else math.nan
         summary[f"{name}_undefined"] = len(rows) - len(values)
     seconds = sum(row["num_samples"] for row in rows) / SAMPLE_RATE

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from espnet_stacodec.audio import read_audio
 from espnet_stacodec.codes import Codes
 from espnet_stacodec.errors import DataError, StageError, naming
 from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.inference import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.token_files import read_tokens
 
@@ -64,7 +65,7 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
     utterances = list(audio)
     if job.semantic_scp is not None:
         tokens = _read_stage(job.semantic_scp, 3)
-        _codec(job.model, job.model_file, job.device).check_tokenizer(job.semantic_scp)
+        load_once(job.model, job.device, job.model_file).check_tokenizer(job.semantic_scp)
         missing = [utt for utt in utterances if utt not in tokens]
         if missing:
             raise DataError(
@@ -96,7 +97,7 @@ def _read_stage(scp: Path, stage: int) -> dict[str, str]:
 
 def _discard_outdated(job: SetToDecode) -> None:
     """Remove the scores of an earlier call whose model, audio or tokens were others."""
-    codec = _codec(job.model, job.model_file, job.device)
+    codec = load_once(job.model, job.device, job.model_file)
     wanted = {
         "codec": codec.fingerprint,
         "n_codebooks": job.n_codebooks,
@@ -110,12 +111,6 @@ def _discard_outdated(job: SetToDecode) -> None:
     write_text(state, json.dumps(wanted))
 
 
-@functools.lru_cache(maxsize=1)
-def _codec(model: Path, model_file: str | None, device: str) -> AudioCoding:
-    """Load the codec once in a process."""
-    return AudioCoding.from_pretrained(model, device, model_file)
-
-
 def _decode_shard(job: SetToDecode, shard: tuple[int, Sequence[str]]) -> list[dict]:
     """Decode and score the utterances of a shard, unless it was finished before."""
     number, utterances = shard
@@ -123,7 +118,7 @@ def _decode_shard(job: SetToDecode, shard: tuple[int, Sequence[str]]) -> list[di
     if kept.exists():
         return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     torch.set_num_threads(1)
-    codec = _codec(job.model, job.model_file, job.device)
+    codec = load_once(job.model, job.device, job.model_file)
     audio = read_scp(job.wav_scp)
     tokens = None if job.semantic_scp is None else read_tokens(job.semantic_scp)
     rows = [
@@ -157,5 +152,6 @@ def _decode_one(
         "num_samples": len(wave),
         "encode_seconds": encoded - started,
         "decode_seconds": decoded - encoded,
-        **metrics.score(wave, estimate),
+        # JSON has no NaN: a metric that is not defined is null.
+        **{n: v if math.isfinite(v) else None for n, v in metrics.score(wave, estimate).items()},
     }

@@ -1,6 +1,7 @@
 """Decoding whole sets, and going on after an interruption."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet_stacodec import metrics
 from espnet_stacodec.bin import decode as command
 from espnet_stacodec.codes import Codes
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, StageError, TokenError
@@ -185,3 +187,10 @@ def test_the_command_writes_a_table_of_all_sets(toy_task, sta_experiment, tmp_pa
     assert "set --nj 1 or more" in str(end.value.code)
     with pytest.raises(ConfigError):
         command.main([*options, "--sets", "valid", "--nj", "0", "--debug"])
+
+
+def test_a_metric_that_is_not_defined_is_null(job, monkeypatch):
+    monkeypatch.setattr(metrics, "pesq_wb", lambda reference, estimate: math.nan)
+    assert [row["pesq"] for row in run(job)] == [None, None]
+    lines = (job.out_dir / "scores.jsonl").read_text().splitlines()
+    assert all('"pesq": null' in line for line in lines)
