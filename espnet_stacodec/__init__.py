@@ -1,7 +1,8 @@
 """STACodec for ESPnet: discrete speech tokens that sound good and carry meaning.
 
-Importing this package registers the codec: `--codec stacodec` then works wherever ESPnet's
-`espnet2.tasks.gan_codec.codec_choices` is used. ESPnet itself is imported only when it is needed.
+Importing this package registers the codec and its frontends: `--codec stacodec` then works
+wherever ESPnet's `espnet2.tasks.gan_codec.codec_choices` is used, `--frontend code_mixture` in its
+ASR, SLU and translation tasks. ESPnet itself is imported only when it is needed.
 """
 
 from typing import TYPE_CHECKING
@@ -21,6 +22,16 @@ def _register_codec(gan_codec) -> None:
     from espnet_stacodec.gan_codec.stacodec import STACodec
 
     gan_codec.codec_choices.classes["stacodec"] = STACodec
+
+
+@wrapt.when_imported("espnet2.tasks.asr")
+@wrapt.when_imported("espnet2.tasks.mt")
+@wrapt.when_imported("espnet2.tasks.slu")
+def _register_frontends(task) -> None:
+    """Add the frontends to a task's choices."""
+    from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
+
+    task.frontend_choices.classes["code_mixture"] = CodeMixtureFrontend
 
 
 def __getattr__(name: str) -> object:

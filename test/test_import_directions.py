@@ -17,6 +17,7 @@ ORDER = [
     {"semantic", "gan_codec", "experiment", "format_audio", "data_prep"},
     {"iterators", "train", "packing", "releases", "batching"},
     {"tasks", "inference"},
+    {"frontend"},
     {"downstream", "evaluation"},
     {"bin"},
 ]

@@ -1,0 +1,1 @@
+"""Frontends for ESPnet's ASR, SLU, translation and classification tasks."""
