@@ -8,8 +8,7 @@ lie beside the codes; slu_text is ESPnet's form for SLU, `intent word word ...`.
 """
 
 import functools
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,13 @@ from typeguard import typechecked
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.audio import read_audio
 from espnet_stacodec.data_dir import DataDir
+from espnet_stacodec.downstream.codes_info import FIRST_CODE, CodesInfo
 from espnet_stacodec.errors import DataError, StageError, TokenError, naming
 from espnet_stacodec.files import read_scp, write_scp, write_text
 from espnet_stacodec.inference import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
-from espnet_stacodec.semantic.token_files import read_tokens
-
-# <blank> and <unk> come before the codes in ESPnet's token lists.
-FIRST_CODE = 2
+from espnet_stacodec.semantic.info import TOKEN_FRAMES, TokenizerInfo
+from espnet_stacodec.semantic.token_files import TokenReader, read_tokens
 
 
 @typechecked
@@ -53,12 +51,6 @@ def unflatten_codes(flat: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     if (codes < 0).any() or (codes >= np.asarray(sizes)[:, None]).any():
         raise TokenError(f"The flat codes were not made with codebooks of sizes {list(sizes)}.")
     return codes
-
-
-def source_tokens(sizes: Sequence[int]) -> list[str]:
-    """Return ESPnet's source token list for codes of codebooks of `sizes`."""
-    codes = [f"<q{book}_{code}>" for book, size in enumerate(sizes) for code in range(size)]
-    return ["<blank>", "<unk>", *codes, "<sos/eos>"]
 
 
 @typechecked
@@ -88,7 +80,6 @@ def hand_over(
         StageError: If the audio or the tokens of a set have not been made.
     """
     codec = AudioCoding.from_pretrained(model, device, model_file)
-    sizes = codec.codebook_sizes
     with Workers(num_jobs) as workers:
         for name in sets:
             semantic = None
@@ -103,17 +94,43 @@ def hand_over(
             made_with = f"{codec.fingerprint} {semantic and semantic.read_text(encoding='utf-8')}"
             write_arks(out_dir / name / "codes.scp", data.wav, made_with, compute)
             _write_labels(data, out_dir / name)
-    write_text(
-        out_dir / "token_list" / "src_tokens.txt",
-        "".join(f"{token}\n" for token in source_tokens(sizes)),
-    )
-    description = {
-        "codebook_sizes": sizes,
-        "frame_rate_hz": codec.frame_rule.frame_rate_hz,
-        "first_code": FIRST_CODE,
-        "codec_fingerprint": codec.fingerprint,
-    }
-    write_text(out_dir / "codes.json", json.dumps(description, indent=2) + "\n")
+    _write_info(out_dir, codec.codebook_sizes, codec.frame_rule.frame_rate_hz, codec.fingerprint)
+
+
+@typechecked
+def tokens_as_codes(semantic_dir: Path, dump_dir: Path, sets: Sequence[str], out_dir: Path) -> None:
+    """Write semantic tokens as codes of one codebook, the reference for what a codec keeps.
+
+    Args:
+        semantic_dir: Holds <set>/semantic.scp and the tokenizer of stage 3.
+        dump_dir: Holds <set>/ of stage 2.
+        sets: What to write.
+        out_dir: As for `hand_over`.
+
+    Raises:
+        StageError: If the audio or the tokens of a set have not been made.
+    """
+    info = TokenizerInfo.read(semantic_dir)
+    for name in sets:
+        scp = semantic_dir / name / "semantic.scp"
+        data = _read_set(dump_dir / name, scp)
+        tokens = read_tokens(scp)
+
+        def compute(utts: Sequence[str], tokens: TokenReader = tokens) -> Iterator[np.ndarray]:
+            for utt in utts:
+                yield flatten_codes(tokens[utt][None], [info.num_clusters])
+
+        write_arks(out_dir / name / "codes.scp", data.wav, info.fingerprint, compute)
+        _write_labels(data, out_dir / name)
+    _write_info(out_dir, [info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
+
+
+def _write_info(folder: Path, sizes: list[int], frame_rate_hz: float, made_by: str) -> None:
+    """Write codes.json and the source token list."""
+    info = CodesInfo(sizes, frame_rate_hz, made_by, list(range(1, len(sizes) + 1)))
+    tokens = "".join(f"{token}\n" for token in info.token_list())
+    write_text(folder / "token_list" / "src_tokens.txt", tokens)
+    info.write(folder)
 
 
 def _read_set(folder: Path, semantic: Path | None) -> DataDir:

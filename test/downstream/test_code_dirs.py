@@ -1,7 +1,5 @@
 """Codes as ESPnet's discrete-token recipes read them."""
 
-import json
-
 import kaldiio
 import numpy as np
 import pytest
@@ -9,9 +7,10 @@ import pytest
 from espnet_stacodec.downstream.code_dirs import (
     flatten_codes,
     hand_over,
-    source_tokens,
+    tokens_as_codes,
     unflatten_codes,
 )
+from espnet_stacodec.downstream.codes_info import CodesInfo
 from espnet_stacodec.errors import DataError, StageError, TokenError
 from espnet_stacodec.files import read_scp, write_scp
 
@@ -30,7 +29,7 @@ def test_codes_come_back_from_codebooks_of_different_sizes():
 
 
 def test_a_flat_code_is_its_line_in_the_token_list():
-    tokens = source_tokens([2, 3])
+    tokens = CodesInfo([2, 3], 50.0, "f", [1, 2]).token_list()
     assert tokens[:2] == ["<blank>", "<unk>"]
     assert tokens[-1] == "<sos/eos>"
     flat = flatten_codes(np.array([[1], [2]]), [2, 3])
@@ -62,9 +61,10 @@ def test_hand_over(sta_experiment, toy_task, labelled):
     parts = list(toy_task.FRAMES)
     hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, parts, out)
 
-    sizes = json.loads((out / "codes.json").read_text())["codebook_sizes"]
-    assert sizes == [16, 16, 16]
-    assert (out / "token_list" / "src_tokens.txt").read_text().split() == source_tokens(sizes)
+    info = CodesInfo.read(out)
+    sizes = info.codebook_sizes
+    assert sizes == [16, 16, 16] and info.codebooks == [1, 2, 3]
+    assert (out / "token_list" / "src_tokens.txt").read_text().split() == info.token_list()
     for part, frames in toy_task.FRAMES.items():
         places = read_scp(out / part / "codes.scp")
         tokens = read_scp(toy_task.tokenizer / part / "semantic.scp")
@@ -103,3 +103,14 @@ def test_an_utterance_without_tokens_is_named(sta_experiment, toy_task, labelled
         hand_over(
             sta_experiment, labelled / "raw", labelled / "semantic", ["valid"], labelled / "codes"
         )
+
+
+def test_semantic_tokens_as_codes(toy_task, labelled):
+    out = labelled / "kmeans"
+    tokens_as_codes(toy_task.tokenizer, labelled / "raw", ["valid"], out)
+    info = CodesInfo.read(out)
+    assert info.codebook_sizes == [8] and len(info.token_list()) == 11
+    tokens = read_scp(toy_task.tokenizer / "valid" / "semantic.scp")
+    for utt_id, place in read_scp(out / "valid" / "codes.scp").items():
+        codes = unflatten_codes(kaldiio.load_mat(place), [8])
+        np.testing.assert_array_equal(codes[0], kaldiio.load_mat(tokens[utt_id]))

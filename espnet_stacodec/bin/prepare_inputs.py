@@ -1,0 +1,40 @@
+"""Write what an ASR or SLU model is trained on: codes of chosen codebooks, and its targets."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet_stacodec.bin import _cli
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--codes_dir", type=Path, required=True, help="EXP/codes of a codec")
+    parser.add_argument("--sets", nargs="+", required=True, help="the training set first")
+    parser.add_argument("--codebooks", default="1", help="counted from 1, e.g. 1, 1-8 or 1,3-4")
+    parser.add_argument(
+        "--target",
+        default="words",
+        choices=("words", "intent_words", "intent"),
+        help="what the model is to say",
+    )
+    parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    _cli.run(_work, get_parser(), argv)
+
+
+def _work(args: argparse.Namespace) -> None:
+    from espnet_stacodec.downstream.inputs import prepare_inputs
+
+    prepare_inputs(args.codes_dir, args.sets, args.codebooks, args.target, args.out_dir)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Inputs and targets of the ASR and SLU recipes."""
+
+import logging
+import os
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+
+from espnet_stacodec.arks import write_arks
+from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
+from espnet_stacodec.downstream.codes_info import CodesInfo
+from espnet_stacodec.downstream.inputs import parse_codebooks, prepare_inputs
+from espnet_stacodec.errors import ConfigError, DataError, StageError
+from espnet_stacodec.files import read_scp, write_scp
+
+SIZES = [4, 3, 5]
+TEXT = {"train": "LIGHTS ON", "test": "MUSIC OFF"}
+
+
+@pytest.fixture
+def codes_dir(tmp_path):
+    """Codes of three codebooks, made in one folder and read from another."""
+    rng = np.random.default_rng(0)
+    here = Path.cwd()
+    (tmp_path / "codec1").mkdir()
+    os.chdir(tmp_path / "codec1")
+    folder = tmp_path / "codec1" / "codes"
+    for part, text in TEXT.items():
+        utts = {f"{part}{number}": number for number in range(3)}
+
+        def compute(ids):
+            return [flatten_codes(rng.integers(3, size=(3, 7)), SIZES) for _ in ids]
+
+        write_arks(
+            (folder / part / "codes.scp").relative_to(tmp_path / "codec1"), utts, "", compute
+        )
+        write_scp(folder / part / "text", dict.fromkeys(utts, text))
+        write_scp(folder / part / "utt2spk", dict.fromkeys(utts, "s"))
+        write_scp(folder / part / "intent", dict.fromkeys(utts, text.split()[0].lower()))
+    CodesInfo(SIZES, 50.0, "abc", [1, 2, 3]).write(folder)
+    os.chdir(here)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen"), [("1", [1]), ("1-3", [1, 2, 3]), ("3,1-2", [3, 1, 2]), ("2-2", [2])]
+)
+def test_codebooks_by_name(spec, chosen):
+    assert parse_codebooks(spec, 3) == chosen
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("9", "codebooks '9': these codes have codebooks 1-8; codebook 9 is not one of them"),
+        ("0-1", "codebook 0 is not one of them"),
+        ("1-2,2", "each is to be named once"),
+        ("3-2", "each is to be named once"),
+        ("one", "'one' is not a list such as 1, 1-8 or 1,3-4"),
+        ("1-", "is not a list"),
+    ],
+)
+def test_codebooks_that_are_not_there(spec, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_codebooks(spec, 8)
+
+
+def test_chosen_codebooks_are_those_of_the_codec(codes_dir, tmp_path):
+    out = tmp_path / "dump"
+    prepare_inputs(codes_dir, ["train", "test"], "1,3", "intent_words", out)
+    info = CodesInfo.read(out)
+    assert info.codebook_sizes == [4, 5] and info.codebooks == [1, 3]
+    assert info.codec_fingerprint == "abc"
+    tokens = (out / "src_tokens.txt").read_text().split()
+    assert len(tokens) == 2 + 9 + 1 and tokens[2:7] == [
+        "<q0_0>",
+        "<q0_1>",
+        "<q0_2>",
+        "<q0_3>",
+        "<q2_0>",
+    ]
+    for utt, place in read_scp(out / "train" / "codes.scp").items():
+        whole = kaldiio.load_mat(
+            str(codes_dir / "train" / "codes.1.ark") + ":" + utt_offset(codes_dir, utt)
+        )
+        chosen = unflatten_codes(kaldiio.load_mat(place), [4, 5])
+        np.testing.assert_array_equal(chosen, unflatten_codes(whole, SIZES)[[0, 2]])
+    assert read_scp(out / "train" / "text")["train0"] == "lights LIGHTS ON"
+    assert read_scp(out / "test" / "intent")["test2"] == "music"
+
+
+def utt_offset(codes_dir, utt):
+    return read_scp(codes_dir / "train" / "codes.scp")[utt].rsplit(":", 1)[1]
+
+
+@pytest.mark.parametrize(("target", "text"), [("words", "LIGHTS ON"), ("intent", "lights")])
+def test_what_is_to_be_said(codes_dir, tmp_path, target, text):
+    prepare_inputs(codes_dir, ["train"], "1", target, tmp_path / "dump")
+    assert set(read_scp(tmp_path / "dump" / "train" / "text").values()) == {text}
+
+
+def test_intents_that_are_not_in_training_are_counted(codes_dir, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        prepare_inputs(codes_dir, ["train", "test"], "1", "intent", tmp_path / "dump")
+    assert "test: 3 utterances have intents that are not in training" in caplog.text
+    assert caplog.text.rstrip().endswith("music")
+
+
+@pytest.mark.parametrize("lacking", ["text", "codes.scp"])
+def test_too_many_utterances_without_something(codes_dir, tmp_path, lacking):
+    path = codes_dir / "test" / lacking
+    entries = read_scp(path)
+    write_scp(path, {utt: value for utt, value in entries.items() if utt != "test1"})
+    if lacking == "text":
+        write_scp(codes_dir / "test" / "intent", {"test0": "a", "test2": "a"})
+    with pytest.raises(DataError, match=r"1 of 3 utterances have no \w+ \(test1\); at most 1%"):
+        prepare_inputs(codes_dir, ["test"], "1", "words", tmp_path / "dump")
+    assert not (tmp_path / "dump" / "test" / "codes.scp").exists()
+
+
+def test_few_utterances_without_text_are_left_out(codes_dir, tmp_path, monkeypatch, caplog):
+    from espnet_stacodec.downstream import inputs
+
+    monkeypatch.setattr(inputs, "TOLERATED_SHARE", 0.5)
+    write_scp(codes_dir / "test" / "text", {"test0": "A", "test2": "B"})
+    prepare_inputs(codes_dir, ["test"], "1", "words", tmp_path / "dump")
+    assert list(read_scp(tmp_path / "dump" / "test" / "codes.scp")) == ["test0", "test2"]
+    assert "1 of 3 utterances have no text (test1) and are left out" in caplog.text
+
+
+def test_stages_that_were_not_run(codes_dir, tmp_path):
+    with pytest.raises(StageError, match="codes.json: not there; run stage 7"):
+        prepare_inputs(tmp_path, ["train"], "1", "words", tmp_path / "dump")
+    with pytest.raises(StageError, match=r"dev/codes.scp: not there; run stage 7"):
+        prepare_inputs(codes_dir, ["dev"], "1", "words", tmp_path / "dump")
