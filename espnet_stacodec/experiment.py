@@ -44,6 +44,11 @@ class Experiment:
         return self.folder / TOKENIZER_FOLDER
 
     @property
+    def codec(self) -> str:
+        """The codec's name: "stacodec", or one of ESPnet's own."""
+        return self.config["codec"]
+
+    @property
     def codec_conf(self) -> dict[str, Any]:
         """The codec's configuration."""
         return self.config["codec_conf"]
@@ -66,10 +71,12 @@ class Experiment:
         if not (folder / CONFIG_NAME).exists():
             raise ModelError(f"{folder}: no {CONFIG_NAME} in it; give the folder of an experiment.")
         config = load_yaml(folder / CONFIG_NAME)
-        if config.get("codec") != "stacodec" or not isinstance(config.get("codec_conf"), dict):
+        if not isinstance(config.get("codec"), str) or not isinstance(
+            config.get("codec_conf"), dict
+        ):
             raise ModelError(
-                f"{folder / CONFIG_NAME}: codec is '{config.get('codec')}', not 'stacodec';"
-                " this experiment was not trained by espnet_stacodec."
+                f"{folder / CONFIG_NAME}: there is no codec and codec_conf in it; give the folder"
+                " of a codec that espnet_stacodec or ESPnet trained."
             )
         return cls(folder, config, _find_model(folder, config, model_file))
 

@@ -19,10 +19,11 @@ from espnet_stacodec.errors import ConfigError, ModelError, TokenError
 from espnet_stacodec.experiment import Experiment
 from espnet_stacodec.files import fingerprint
 from espnet_stacodec.frames import FrameRule, align_tokens
-from espnet_stacodec.gan_codec.checkpoint import load_generator
+from espnet_stacodec.gan_codec.checkpoint import load_generator, load_stock_generator
 from espnet_stacodec.gan_codec.folding import fold
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
+from espnet_stacodec.gan_codec.stock import StockGenerator
 from espnet_stacodec.releases import open_variant
 from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
 from espnet_stacodec.semantic.token_files import check_tokens
@@ -44,7 +45,7 @@ class AudioCoding:
     """A trained codec: audio to codes and back.
 
     Args:
-        generator: The trained generator.
+        generator: The trained generator: of this package, or one of ESPnet's own codecs.
         tokenizer_folder: Where the experiment keeps its semantic tokenizer; None where the codec
             needs no tokens.
         semantic_fingerprint: Fingerprint of the tokenizer that the codec was trained with.
@@ -58,7 +59,7 @@ class AudioCoding:
 
     def __init__(
         self,
-        generator: STACodecGenerator,
+        generator: STACodecGenerator | StockGenerator,
         tokenizer_folder: Path | None = None,
         semantic_fingerprint: str | None = None,
         device: str = "cpu",
@@ -66,7 +67,8 @@ class AudioCoding:
         state = generator.state_dict()
         #: 16 hexadecimal digits that identify the codec's weights.
         self.fingerprint = fingerprint((name, value.cpu().numpy()) for name, value in state.items())
-        fold(generator)
+        if isinstance(generator, STACodecGenerator):
+            fold(generator)
         try:
             self.device = torch.device(device)
             self.generator = generator.to(self.device).eval()
@@ -100,9 +102,13 @@ class AudioCoding:
         if variant is not None:
             source = open_variant(source, variant)
         experiment = Experiment.open(source, model_file)
-        conf = experiment.codec_conf
+        conf, where = experiment.codec_conf, f"{experiment.folder}/config.yaml"
+        if experiment.codec == "stacodec":
+            load = load_generator
+        else:
+            load = functools.partial(load_stock_generator, experiment.codec)
         return cls(
-            load_generator(conf, experiment.model_file, f"{experiment.folder}/config.yaml"),
+            load(conf, experiment.model_file, where),
             experiment.tokenizer_folder,
             conf.get("semantic_fingerprint"),
             device,
@@ -121,12 +127,12 @@ class AudioCoding:
     @property
     def n_codebooks(self) -> int:
         """Layers of the quantizer."""
-        return len(self.generator.quantizer.codebooks)
+        return len(self.generator.codebooks)
 
     @property
     def codebook_sizes(self) -> list[int]:
         """Entries of each codebook."""
-        return [codebook.size for codebook in self.generator.quantizer.codebooks]
+        return [codebook.size for codebook in self.generator.codebooks]
 
     @property
     def needs_tokens(self) -> bool:
@@ -147,7 +153,7 @@ class AudioCoding:
 
     def bits_per_second(self, n_codebooks: int | None = None) -> float:
         """Return the bitrate of the first n codebooks: log2 of the entries each can choose."""
-        codebooks = self.generator.quantizer.codebooks[:n_codebooks]
+        codebooks = self.generator.codebooks[:n_codebooks]
         bits = sum(math.log2(codebook.num_choices) for codebook in codebooks)
         return self.frame_rule.frame_rate_hz * bits
 
@@ -324,15 +330,15 @@ class AudioCoding:
 
     def _check_tokens(self, tokens: np.ndarray, where: str) -> np.ndarray:
         """Return tokens (T,) if this codec has them all."""
-        return check_tokens(where, tokens, self.generator.quantizer.codebooks[0].num_choices)
+        return check_tokens(where, tokens, self.generator.codebooks[0].num_choices)
 
     @torch.inference_mode()
     def _encode_batch(self, items: Sequence[batching.WavePiece]) -> torch.Tensor:
         """Encode pieces together; returns (B, n_codebooks, T), anything in the padding."""
         batch = batching.pad(items, self.frame_rule)
-        quantized = self.generator.quantize(
+        codes = self.generator.codes(
             batch.audio.to(self.device),
             None if batch.tokens is None else batch.tokens.to(self.device),
             None if batch.num_frames is None else batch.num_frames.to(self.device),
         )
-        return quantized.codes.cpu().transpose(0, 1)
+        return codes.cpu().transpose(0, 1)

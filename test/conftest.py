@@ -91,6 +91,31 @@ def tiny_codec_conf() -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def tiny_encodec_conf() -> dict[str, Any]:
+    """A codec_conf of ESPnet's encodec that trains at once. Read only."""
+    return {
+        "sampling_rate": 16000,
+        "generator_params": {
+            "hidden_dim": 8,
+            "encdec_n_filters": 4,
+            "encdec_ratios": [8, 5, 4, 2],
+            "quantizer_n_q": 2,
+            "quantizer_bins": 16,
+            "quantizer_target_bandwidth": [0.4],
+        },
+        "discriminator_params": {
+            "msstft_discriminator_params": {
+                "filters": 2,
+                "n_ffts": [256],
+                "hop_lengths": [64],
+                "win_lengths": [256],
+            }
+        },
+        "mel_loss_params": {"fs": 16000, "range_start": 6, "range_end": 9},
+    }
+
+
 class ToyTask:
     """A data set of a few utterances in the recipe's layout, and its trainings.
 

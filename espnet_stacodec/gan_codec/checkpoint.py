@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ModelError
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.gan_codec.stock import StockGenerator, build_stock_codec
 
-# Where the generator is in an ESPnet model.
+# Where codec and generator are in an ESPnet model.
+CODEC_PREFIX = "codec."
 GENERATOR_PREFIX = "codec.generator."
 # What torch raises for files that are cut off, of another kind, or of another model.
 UNREADABLE = (
@@ -46,16 +49,41 @@ def load_generator(
         },
         f"{where}: codec_conf.generator_params",
     )
+    _load_part(generator, GENERATOR_PREFIX, model_file)
+    return generator
+
+
+def load_stock_generator(
+    codec: str, codec_conf: Mapping[str, Any], model_file: Path, where: str
+) -> StockGenerator:
+    """Build one of ESPnet's own codecs and load its part of an ESPnet checkpoint.
+
+    Args:
+        codec: Its name, e.g. "encodec".
+        codec_conf: Its arguments.
+        model_file: The checkpoint.
+        where: Named in errors about the configuration.
+
+    Raises:
+        ConfigError: If ESPnet has no such codec, or the codec no such option.
+        ModelError: If the file is not a checkpoint, or its names or shapes do not fit.
+    """
+    model = build_stock_codec(codec, codec_conf, where)
+    _load_part(model, CODEC_PREFIX, model_file)
+    return StockGenerator(model)
+
+
+def _load_part(module: nn.Module, prefix: str, model_file: Path) -> None:
+    """Load the weights whose names begin with `prefix` from an ESPnet checkpoint."""
     try:
         state = torch.load(model_file, map_location="cpu", weights_only=True)
-        generator.load_state_dict(
+        module.load_state_dict(
             {
-                name.removeprefix(GENERATOR_PREFIX): value
+                name.removeprefix(prefix): value
                 for name, value in state.items()
-                if name.startswith(GENERATOR_PREFIX)
+                if name.startswith(prefix)
             }
         )
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{model_file}: cannot be loaded as this codec ({reason}).") from error
-    return generator

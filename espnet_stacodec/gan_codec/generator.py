@@ -159,6 +159,20 @@ class STACodecGenerator(nn.Module):
         """Encode and quantize; arguments as for `forward`."""
         return self._quantize(audio, semantic, num_frames)[0]
 
+    @property
+    def codebooks(self) -> list[Codebook]:
+        """The quantizer's codebooks, first to last."""
+        return self.quantizer.codebooks
+
+    def codes(
+        self,
+        audio: torch.Tensor,
+        semantic: torch.Tensor | None = None,
+        num_frames: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the codes (n_codebooks, B, T); arguments as for `forward`."""
+        return self.quantize(audio, semantic, num_frames).codes
+
     def encode(self, audio: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
         """Return the latents (B, D, T) of audio (B, 1, T * hop), before quantization."""
         hop = self.frame_rule.hop_samples

@@ -126,31 +126,11 @@ def test_plain_quantization_needs_no_tokens(plain_experiment):
     assert not (plain_experiment / "semantic").exists()
 
 
-def test_espnets_own_codecs_train_on_the_same_chunks(toy_task, tmp_path):
+def test_espnets_own_codecs_train_on_the_same_chunks(toy_task, tiny_encodec_conf, tmp_path):
     """So that they can be compared with this one."""
-    conf = {
-        "sampling_rate": 16000,
-        "generator_params": {
-            "hidden_dim": 8,
-            "encdec_n_filters": 4,
-            "encdec_ratios": [8, 5, 4, 2],
-            "quantizer_n_q": 2,
-            "quantizer_bins": 16,
-            "quantizer_target_bandwidth": [0.4],
-        },
-        "discriminator_params": {
-            "msstft_discriminator_params": {
-                "filters": 2,
-                "n_ffts": [256],
-                "hop_lengths": [64],
-                "win_lengths": [256],
-            }
-        },
-        "mel_loss_params": {"fs": 16000, "range_start": 6, "range_end": 9},
-    }
     out = tmp_path / "encodec"
     options = toy_task.options(out, semantic=False, codec="encodec", max_epoch=1)
-    config = yaml.safe_load(Path(options[1]).read_text()) | {"codec_conf": conf}
+    config = yaml.safe_load(Path(options[1]).read_text()) | {"codec_conf": tiny_encodec_conf}
     Path(options[1]).write_text(yaml.safe_dump(config))
     command.main(options)
     reports = weights(out / "checkpoint.pth")["reporter"]["stats"]
