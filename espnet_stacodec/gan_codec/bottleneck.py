@@ -10,6 +10,8 @@ from espnet_stacodec.config import choose
 from espnet_stacodec.gan_codec.windows import WINDOWS, Windows
 
 LAYER_NORM_EPS = 1e-12  # BERT's, as in the released models
+SKIP = 0.5  # share of what went in, in what comes out of the bottleneck
+FIRST_CONTEXT = 0.1  # size of the context in an untrained bottleneck
 
 
 class WindowedTransformer(nn.Module):
@@ -115,5 +117,19 @@ class WindowedTransformer(nn.Module):
 class Bottleneck(WindowedTransformer):
     """A windowed transformer with a skip connection: half of what went in, half of its context."""
 
+    @torch.no_grad()
+    def begin_as_identity(self) -> None:
+        """Let nearly what goes in come out, before training.
+
+        With random projections the signal comes out at a sixth of its size, under a context of
+        fixed size: small trainings then take several times as many steps to learn the waveform.
+        """
+        nn.init.orthogonal_(self.in_projection.weight)
+        nn.init.zeros_(self.in_projection.bias)
+        self.out_projection.weight.copy_(self.in_projection.weight.t() / SKIP)
+        nn.init.zeros_(self.out_projection.bias)
+        last = self.transformer.layers[-1]
+        nn.init.constant_(last.norm2.weight, FIRST_CONTEXT)
+
     def _combine(self, projected: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        return 0.5 * projected + 0.5 * context
+        return SKIP * projected + (1 - SKIP) * context

@@ -103,6 +103,8 @@ class STACodecGenerator(nn.Module):
         self.encoder = build_seanet(SEANetEncoder, bidirectional, **sizes)
         self.decoder = build_seanet(SEANetDecoder, bidirectional, **sizes)
         self.bottleneck = _optional(Bottleneck, bottleneck, {"dimension": dimension}, "bottleneck")
+        if self.bottleneck is not None:
+            self.bottleneck.begin_as_identity()
         codebook = dict(codebook or {})
         check_keys(
             codebook, ("decay", "revival_threshold", "kmeans_iterations"), f"{WHERE}.codebook"

@@ -1,5 +1,7 @@
 """The bottleneck: windows worked by hand, padding, and parameters that all learn."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
 from espnet_stacodec.gan_codec.windows import ReferenceWindows, Windows
 
 
-def build(kind=Bottleneck, **changes) -> WindowedTransformer:
+def build(kind=Bottleneck, **changes) -> Any:
     torch.manual_seed(0)
     sizes = {"hidden": 8, "layers": 2, "heads": 2, "feed_forward": 12, "window": 6, "overlap": 2}
     return kind(4, **sizes | changes)
@@ -80,3 +82,19 @@ def test_every_parameter_learns():
 def test_unknown_windows():
     with pytest.raises(ConfigError, match="windows 'round' is unknown; known are full, reference"):
         build(windows="round")
+
+
+@torch.no_grad()
+def test_an_untrained_bottleneck_is_nearly_the_identity():
+    model = build()
+    model.begin_as_identity()
+    x = torch.randn(2, 4, 9)
+    difference = (model(x) - x).std()
+    assert 0 < difference < 0.2
+
+
+def test_all_learns_from_the_beginning_as_identity():
+    model = build()
+    model.begin_as_identity()
+    model(torch.randn(2, 4, 9)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())

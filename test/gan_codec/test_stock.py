@@ -42,6 +42,7 @@ def test_codes_and_audio_are_those_of_espnet(encodec, experiment):
     coding = AudioCoding.from_pretrained(experiment)
     assert coding.codebook_sizes == [16, 16] and coding.bits_per_second() == 50 * 2 * 4
     assert not coding.needs_tokens and not coding.predicts_tokens
+    assert coding.codebook_vectors() == []
     wave = noise(16000)
     codes = coding.encode(wave, 16000)
     with torch.inference_mode():
