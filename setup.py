@@ -23,6 +23,8 @@ REQUIREMENTS = [
     "kaldiio>=2.18.1",
     "safetensors>=0.8",
     "pyyaml>=6.0.3",
+    # Sampling rates as ESPnet's recipes write them: 16k.
+    "humanfriendly>=10.0",
     # K-means of the semantic tokens.
     "scikit-learn>=1.9",
     # Word pieces of the recipes that read the codes.

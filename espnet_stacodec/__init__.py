@@ -1,8 +1,9 @@
 """STACodec for ESPnet: discrete speech tokens that sound good and carry meaning.
 
 Importing this package registers the codec and its frontends: `--codec stacodec` then works
-wherever ESPnet's `espnet2.tasks.gan_codec.codec_choices` is used, `--frontend code_mixture` in its
-ASR, SLU and translation tasks. ESPnet itself is imported only when it is needed.
+wherever ESPnet's `espnet2.tasks.gan_codec.codec_choices` is used, `--frontend stacodec` in the
+tasks that read audio, `--frontend code_mixture` in ASR, SLU and translation. ESPnet itself is
+imported only when it is needed.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["AudioCoding", "__version__"]
+
+# ESPnet's tasks whose frontends get raw audio. Its tasks enh_s2t and gan_tok have those of asr.
+AUDIO_TASKS = (
+    "aqa",
+    "asr",
+    "asr_transducer",
+    "asvspoof",
+    "cls",
+    "diar",
+    "lid",
+    "s2st",
+    "s2t",
+    "s2t_ctc",
+    "slu",
+    "spk",
+    "st",
+    "uasr",
+)
 
 
 @wrapt.when_imported("espnet2.tasks.gan_codec")
@@ -27,11 +46,22 @@ def _register_codec(gan_codec) -> None:
 @wrapt.when_imported("espnet2.tasks.asr")
 @wrapt.when_imported("espnet2.tasks.mt")
 @wrapt.when_imported("espnet2.tasks.slu")
-def _register_frontends(task) -> None:
-    """Add the frontends to a task's choices."""
+def _register_code_mixture(task) -> None:
+    """Add the frontend of codes to a task's choices."""
     from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 
     task.frontend_choices.classes["code_mixture"] = CodeMixtureFrontend
+
+
+def _register_codec_frontend(task) -> None:
+    """Add the frontend of audio to a task's choices."""
+    from espnet_stacodec.frontend.stacodec import STACodecFrontend
+
+    task.frontend_choices.classes["stacodec"] = STACodecFrontend
+
+
+for _task in AUDIO_TASKS:
+    wrapt.register_post_import_hook(_register_codec_frontend, f"espnet2.tasks.{_task}")
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,6 +22,7 @@ from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.checkpoint import load_generator, load_stock_generator
 from espnet_stacodec.gan_codec.folding import fold
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 from espnet_stacodec.gan_codec.stock import StockGenerator
 from espnet_stacodec.releases import open_variant
@@ -69,14 +70,11 @@ class AudioCoding:
         self.fingerprint = fingerprint((name, value.cpu().numpy()) for name, value in state.items())
         if isinstance(generator, STACodecGenerator):
             fold(generator)
-        try:
-            self.device = torch.device(device)
-            self.generator = generator.to(self.device).eval()
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).split("\n")[0]
-            raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
+        self.generator = generator.eval()
         self.tokenizer_folder = tokenizer_folder
         self.semantic_fingerprint = semantic_fingerprint
+        self.device = torch.device("cpu")
+        self.to(device)
 
     @classmethod
     @typechecked
@@ -103,6 +101,7 @@ class AudioCoding:
             source = open_variant(source, variant)
         experiment = Experiment.open(source, model_file)
         conf, where = experiment.codec_conf, f"{experiment.folder}/config.yaml"
+        load: Callable[[Mapping[str, Any], Path, str], STACodecGenerator | StockGenerator]
         if experiment.codec == "stacodec":
             load = load_generator
         else:
@@ -113,6 +112,24 @@ class AudioCoding:
             conf.get("semantic_fingerprint"),
             device,
         )
+
+    @typechecked
+    def to(self, device: torch.device | str) -> None:
+        """Compute on another device from now on.
+
+        Raises:
+            ConfigError: If there is no such device.
+        """
+        try:
+            target = torch.device(device)
+            self.generator.to(target)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).split("\n")[0]
+            raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
+        if target != self.device:
+            # SSL models keep devices of their own: it is loaded anew, when it is needed.
+            self.__dict__.pop("tokenizer", None)
+        self.device = target
 
     @property
     def frame_rule(self) -> FrameRule:
@@ -133,6 +150,11 @@ class AudioCoding:
     def codebook_sizes(self) -> list[int]:
         """Entries of each codebook."""
         return [codebook.size for codebook in self.generator.codebooks]
+
+    def codebook_vectors(self) -> list[np.ndarray]:
+        """Return the entries (K, D) of each codebook; none of ESPnet's own codecs."""
+        codebooks = (c for c in self.generator.codebooks if isinstance(c, Codebook))
+        return [codebook.embed.cpu().numpy() for codebook in codebooks]
 
     @property
     def needs_tokens(self) -> bool:

@@ -226,3 +226,15 @@ def plain_experiment(toy_task: ToyTask) -> Path:
         max_epoch=1,
         codec_conf={"generator_params": plain},
     )
+
+
+@pytest.fixture(scope="session")
+def spd_experiment(toy_task: ToyTask) -> Path:
+    """An experiment of one epoch with both transformers, which predicts its tokens; read only."""
+    transformer = {"hidden": 8, "heads": 2, "feed_forward": 12, "window": 10, "overlap": 3}
+    transformer["layers"] = 1
+    changes = {"bottleneck": transformer, "predistillation": {"transformer": transformer}}
+    params = toy_task.codec_conf["generator_params"] | changes
+    return toy_task.train(
+        toy_task.folder / "exp" / "spd", max_epoch=1, codec_conf={"generator_params": params}
+    )

@@ -3,6 +3,7 @@
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -59,7 +60,8 @@ def test_folders_that_are_no_experiments(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"empty: no config.yaml in it"):
         Experiment.open(tmp_path / "empty")
-    for config in ({"codec": "stacodec"}, {"codec_conf": {}}, {"asr": 1}):
+    configs: list[dict[str, Any]] = [{"codec": "stacodec"}, {"codec_conf": {}}, {"asr": 1}]
+    for config in configs:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         with pytest.raises(ModelError, match="there is no codec and codec_conf in it"):
             Experiment.open(folder)
