@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from espnet_stacodec.errors import STACodecError
@@ -35,6 +36,8 @@ def run(
         add_common_arguments(parser)
     args = parser.parse_args(argv)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s: %(message)s")
+    # ESPnet's imports make torch say so at each start; it is nothing a user can change.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     try:
         work(args)
     except (STACodecError, OSError) as error:

@@ -23,39 +23,18 @@ train_set=
 valid_set=
 test_sets=
 hub_repo=            # stage 9: id of a Hugging Face repository; empty uploads nothing
+# shellcheck disable=SC2034  # read by parse_options.sh
 help_message="Usage: ./run.sh [--stage 1] [--stop-stage 7] [--option value ...]
 1 data, 2 format and filter audio, 3 semantic tokens, 4 statistics, 5 training, 6 decoding and
 scores, 7 hand codes to ASR and SLU recipes, 8 pack, 9 upload (needs --hub_repo).
 Options and defaults:
 $(sed -n '/^stage=/,/^hub_repo=/s/^/  --/p' "$0")"
 
-_arguments=("$@")
-. ../../../tools/parse_options.sh
-. ./path.sh
-
-fail() { echo "run.sh: error: $*" >&2; exit 1; }
-(($# == 0)) || fail "'$1' is not an option; see ./run.sh --help."
+# shellcheck source=../../../tools/stages.sh
+. ../../../tools/stages.sh
 for name in ssl_config train_config train_set valid_set test_sets; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
 done
-
-current_stage=$stage
-trap 'echo "run.sh: stage $current_stage failed; to go on from there: ./run.sh" \
-    "$(printf "%q " "${_arguments[@]}")--stage $current_stage" >&2' ERR
-# begin N TEXT: whether stage N is to be run; says so.
-begin() {
-    ((stage <= $1 && stop_stage >= $1)) || return 1
-    current_stage=$1
-    echo "run.sh: stage $1: $2" >&2
-}
-
-# need N FILE...: the files of stage N are there.
-need() {
-    local file
-    for file in "${@:2}"; do
-        [[ -e $file ]] || fail "stage $current_stage needs $file; run stage $1 first."
-    done
-}
 
 read -ra tests <<<"$test_sets"
 sets=("$train_set" "$valid_set" "${tests[@]}")
@@ -112,9 +91,11 @@ fi
 if begin 5 "training: $exp"; then
     need 3 "${token_lists[@]}"
     need 4 "$stats"/{train,valid}/audio_shape
+    mkdir -p "$exp"
     train "$exp" --train_shape_file "$stats/train/audio_shape" \
         --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --resume true \
-        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)"
+        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)" \
+        2>&1 | tee -a "$exp/train.log"
 fi
 if begin 6 "decoding and scores: $decode_dir"; then
     need 5 "$exp/config.yaml"
