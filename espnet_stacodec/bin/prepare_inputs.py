@@ -1,4 +1,4 @@
-"""Write what an ASR or SLU model is trained on: codes of chosen codebooks, and its targets."""
+"""Write what an ASR or SLU model is trained on: codes or audio, and what is to be said."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,9 +12,14 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--codes_dir", type=Path, required=True, help="EXP/codes of a codec")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--codes_dir", type=Path, help="EXP/codes of a codec")
+    source.add_argument("--dump_dir", type=Path, help="audio instead of codes: dump/raw of a codec")
     parser.add_argument("--sets", nargs="+", required=True, help="the training set first")
     parser.add_argument("--codebooks", default="1", help="counted from 1, e.g. 1, 1-8 or 1,3-4")
+    parser.add_argument(
+        "--merge", action="store_true", help="leave out frames that repeat the one before"
+    )
     parser.add_argument(
         "--target",
         default="words",
@@ -31,9 +36,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
-    from espnet_stacodec.downstream.inputs import prepare_inputs
+    from espnet_stacodec.downstream.inputs import prepare_audio, prepare_inputs
 
-    prepare_inputs(args.codes_dir, args.sets, args.codebooks, args.target, args.out_dir)
+    if args.dump_dir is not None:
+        prepare_audio(args.dump_dir, args.sets, args.target, args.out_dir)
+    else:
+        prepare_inputs(
+            args.codes_dir, args.sets, args.codebooks, args.target, args.out_dir, args.merge
+        )
 
 
 if __name__ == "__main__":

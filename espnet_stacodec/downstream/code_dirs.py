@@ -3,7 +3,8 @@
 <out_dir>/<set>/{codes.scp, codes.<N>.ark} hold one flat int32 vector per utterance, frame by
 frame: t0q0 t0q1 ... t1q0 ...; code c of codebook q (from 0) is written as
 2 + (sum of the sizes of the codebooks before q) + c, after <blank> and <unk>. The source token
-list that belongs to it is <out_dir>/token_list/src_tokens.txt. Transcripts, speakers and intents
+list that belongs to it is <out_dir>/token_list/src_tokens.txt; <out_dir>/codebooks.safetensors
+holds the entries (K, D) of the codebooks, "1", "2", ... . Transcripts, speakers and intents
 lie beside the codes; slu_text is ESPnet's form for SLU, `intent word word ...`.
 """
 
@@ -13,18 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 from typeguard import typechecked
 
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.audio import read_audio
 from espnet_stacodec.data_dir import DataDir
-from espnet_stacodec.downstream.codes_info import FIRST_CODE, CodesInfo
+from espnet_stacodec.downstream.codes_info import FIRST_CODE, VECTORS_NAME, CodesInfo
 from espnet_stacodec.errors import DataError, StageError, TokenError, naming
-from espnet_stacodec.files import read_scp, write_scp, write_text
+from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.inference import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.info import TOKEN_FRAMES, TokenizerInfo
+from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.token_files import TokenReader, read_tokens
+from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 
 
 @typechecked
@@ -94,7 +98,8 @@ def hand_over(
             made_with = f"{codec.fingerprint} {semantic and semantic.read_text(encoding='utf-8')}"
             write_arks(out_dir / name / "codes.scp", data.wav, made_with, compute)
             _write_labels(data, out_dir / name)
-    _write_info(out_dir, codec.codebook_sizes, codec.frame_rule.frame_rate_hz, codec.fingerprint)
+    info = CodesInfo.of_all(codec.codebook_sizes, codec.frame_rule.frame_rate_hz, codec.fingerprint)
+    _write_info(out_dir, info, codec.codebook_vectors())
 
 
 @typechecked
@@ -122,12 +127,15 @@ def tokens_as_codes(semantic_dir: Path, dump_dir: Path, sets: Sequence[str], out
 
         write_arks(out_dir / name / "codes.scp", data.wav, info.fingerprint, compute)
         _write_labels(data, out_dir / name)
-    _write_info(out_dir, [info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
+    made = CodesInfo.of_all([info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
+    _write_info(out_dir, made, [KMeans.load(semantic_dir / CENTROIDS_NAME).centroids.numpy()])
 
 
-def _write_info(folder: Path, sizes: list[int], frame_rate_hz: float, made_by: str) -> None:
-    """Write codes.json and the source token list."""
-    info = CodesInfo(sizes, frame_rate_hz, made_by, list(range(1, len(sizes) + 1)))
+def _write_info(folder: Path, info: CodesInfo, vectors: Sequence[np.ndarray]) -> None:
+    """Write codes.json, the source token list and the entries (K, D) of the codebooks, if any."""
+    if vectors:
+        with atomic_write(folder / VECTORS_NAME) as temporary:
+            save_file({str(i): entries for i, entries in enumerate(vectors, 1)}, temporary)
     tokens = "".join(f"{token}\n" for token in info.token_list())
     write_text(folder / "token_list" / "src_tokens.txt", tokens)
     info.write(folder)

@@ -10,6 +10,8 @@ from espnet_stacodec.files import write_text
 # <blank> and <unk> come before the codes in ESPnet's token lists.
 FIRST_CODE = 2
 NAME = "codes.json"
+# The entries of the codebooks: "1": (K, D), ...
+VECTORS_NAME = "codebooks.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,14 @@ class CodesInfo:
     codebooks: list[int]
     first_code: int = FIRST_CODE
 
+    @classmethod
+    def of_all(
+        cls, codebook_sizes: list[int], frame_rate_hz: float, codec_fingerprint: str
+    ) -> "CodesInfo":
+        """Describe codes of all the codebooks of a codec."""
+        books = list(range(1, len(codebook_sizes) + 1))
+        return cls(codebook_sizes, frame_rate_hz, codec_fingerprint, books)
+
     def write(self, folder: Path) -> None:
         """Write <folder>/codes.json."""
         write_text(folder / NAME, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
@@ -49,7 +59,7 @@ class CodesInfo:
             content = json.loads(path.read_text(encoding="utf-8"))
             content.setdefault("codebooks", list(range(1, 1 + len(content["codebook_sizes"]))))
             return cls(**content)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{path}: does not describe codes ({reason}); make it again."

@@ -1,9 +1,10 @@
-"""What an ASR or SLU recipe trains on: the codes of chosen codebooks, and what is to be said.
+"""What an ASR or SLU recipe trains on: codes of chosen codebooks, or audio, and what is to be said.
 
 <out_dir>/<set>/{codes.scp, codes.<N>.ark, text, utt2spk, intent} and, for all sets,
-<out_dir>/{codes.json, src_tokens.txt}.
+<out_dir>/{codes.json, src_tokens.txt, vectors.npy}; for audio <out_dir>/<set>/{wav.scp, text, ...}.
 """
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,14 +12,15 @@ from pathlib import Path
 
 import kaldiio
 import numpy as np
+from safetensors.numpy import load_file
 from typeguard import typechecked
 
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
-from espnet_stacodec.downstream.codes_info import CodesInfo
+from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.errors import ConfigError, DataError, StageError
-from espnet_stacodec.files import read_scp, write_scp, write_text
+from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
 
 # Utterances that may lack their codes or their text, of all of a set; more are an error.
 TOLERATED_SHARE = 0.01
@@ -64,8 +66,20 @@ def parse_codebooks(spec: str, available: int) -> list[int]:
 
 
 @typechecked
+def merge_runs(codes: np.ndarray) -> np.ndarray:
+    """Return codes (n, T') without the frames of (n, T) that are equal to the one before."""
+    changes = (codes[:, 1:] != codes[:, :-1]).any(axis=0)
+    return codes[:, np.concatenate([[True], changes])]
+
+
+@typechecked
 def prepare_inputs(
-    codes_dir: Path, sets: Sequence[str], codebooks: str, target: str, out_dir: Path
+    codes_dir: Path,
+    sets: Sequence[str],
+    codebooks: str,
+    target: str,
+    out_dir: Path,
+    merge: bool = False,
 ) -> None:
     """Write the inputs and targets of sets, the training set first.
 
@@ -75,6 +89,7 @@ def prepare_inputs(
         codebooks: Which codebooks, as for `parse_codebooks`.
         target: One of `TARGETS`.
         out_dir: Gets a folder for each set.
+        merge: Whether frames that repeat the one before are left out.
 
     Raises:
         StageError: If the codes of a set have not been made.
@@ -91,35 +106,85 @@ def prepare_inputs(
     say = choose(TARGETS, target, "target")
     seen: set[str] = set()
     for name in sets:
-        lists = _read_set(codes_dir / name, say)
+        lists = _read_set(codes_dir / name, "codes", read_code_places(codes_dir / name), say)
         _warn_of_unseen(name, lists.get("intent", {}), seen)
-        _write_set(out_dir / name, codes_dir / name, lists, whole, info)
+        _write_lists(out_dir / name, lists)
+        made_with = f"{whole.codec_fingerprint} {chosen} {merge} {codes_dir / name}"
+        compute = functools.partial(_flat_inputs, lists["codes"], whole, info, merge)
+        # Last: with it the set is complete.
+        write_arks(out_dir / name / "codes.scp", lists["codes"], made_with, compute)
+    if (codes_dir / VECTORS_NAME).exists():  # ESPnet's own codecs have none
+        _write_vectors(codes_dir, info, out_dir)
+    write_text(out_dir / "codebooks.txt", "".join(f"{book}\n" for book in chosen))
     write_text(out_dir / "src_tokens.txt", "".join(f"{token}\n" for token in info.token_list()))
     info.write(out_dir)
 
 
-def read_ark_places(scp: Path) -> dict[str, str]:
-    """Read an scp file whose arks lie beside it, wherever it was made and is read from."""
+def _write_vectors(codes_dir: Path, info: CodesInfo, out_dir: Path) -> None:
+    """Write vectors.npy: (V, D), the codebook entry of each id of the source token list."""
+    books = load_file(codes_dir / VECTORS_NAME)
+    entries = [books[str(book)] for book in info.codebooks]
+    special = np.zeros((1, entries[0].shape[1]), np.float32)
+    with atomic_write(out_dir / "vectors.npy") as temporary:
+        np.save(temporary, np.concatenate([special] * info.first_code + entries + [special]))
+
+
+@typechecked
+def prepare_audio(dump_dir: Path, sets: Sequence[str], target: str, out_dir: Path) -> None:
+    """Write audio and targets of sets, the training set first, for models that read audio.
+
+    Args:
+        dump_dir: <dump_dir>/<set> of stage 2 of a codec's recipe.
+        sets: What to write.
+        target: One of `TARGETS`.
+        out_dir: Gets a folder for each set.
+
+    Raises:
+        StageError: If a set has not been made.
+        DataError: If too many utterances lack their text.
+    """
+    say = choose(TARGETS, target, "target")
+    seen: set[str] = set()
+    for name in sets:
+        scp = dump_dir / name / "wav.scp"
+        if not scp.exists():
+            raise StageError(f"{scp}: not there; run stages 1 and 2 of the codec's recipe.")
+        # Paths in it are relative to the codec recipe's folder, in which dump/ lies.
+        home = dump_dir.resolve().parent.parent
+        places = {utt: str(home / place) for utt, place in read_scp(scp).items()}
+        lists = _read_set(dump_dir / name, "wav.scp", places, say)
+        _warn_of_unseen(name, lists.get("intent", {}), seen)
+        _write_lists(out_dir / name, lists)
+        write_scp(out_dir / name / "wav.scp", lists["wav.scp"])
+
+
+def read_code_places(folder: Path) -> dict[str, str]:
+    """Read codes.scp, whose arks lie beside it, wherever it was made and is read from."""
+    scp = folder / "codes.scp"
     if not scp.exists():
         raise StageError(f"{scp}: not there; run stage 7 of the codec's recipe for this set.")
-    return {utt: str(scp.parent / Path(place).name) for utt, place in read_scp(scp).items()}
+    return {utt: str(folder / Path(place).name) for utt, place in read_scp(scp).items()}
 
 
-def _read_set(folder: Path, say: Callable[[str, str | None], str]) -> dict[str, Mapping[str, str]]:
-    """Return the lists of a set, of the utterances that have all: codes, text, utt2spk, intent."""
-    codes = read_ark_places(folder / "codes.scp")
+def _read_set(
+    folder: Path,
+    kind: str,
+    inputs: Mapping[str, str],
+    say: Callable[[str, str | None], str],
+) -> dict[str, Mapping[str, str]]:
+    """Return the lists of a set, of the utterances that have all: `kind`, text, utt2spk, intent."""
     words = read_scp(folder / "text")
     intents = read_scp(folder / "intent") if (folder / "intent").exists() else {}
     text = {utt: say(words.get(utt, ""), intents.get(utt)) for utt in sorted({*words, *intents})}
     lacking = {
-        "codes": sorted(set(text) - set(codes)),
-        "text": sorted(utt for utt in codes if not text.get(utt)),
+        kind: sorted(set(text) - set(inputs)),
+        "text": sorted(utt for utt in inputs if not text.get(utt)),
     }
     left_out = {utt for utts in lacking.values() for utt in utts}
-    _check_lacking(folder, lacking, len({*codes, *text}))
-    kept = [utt for utt in codes if utt not in left_out]
+    _check_lacking(folder, lacking, len({*inputs, *text}))
+    kept = [utt for utt in inputs if utt not in left_out]
     speakers = read_scp(folder / "utt2spk")
-    lists = {"codes": codes, "text": text, "utt2spk": speakers, "intent": intents}
+    lists = {kind: inputs, "text": text, "utt2spk": speakers, "intent": intents}
     return {name: {utt: entries[utt] for utt in kept} for name, entries in lists.items() if entries}
 
 
@@ -155,23 +220,17 @@ def _warn_of_unseen(name: str, intents: Mapping[str, str], seen: set[str]) -> No
         )
 
 
-def _write_set(
-    folder: Path,
-    source: Path,
-    lists: Mapping[str, Mapping[str, str]],
-    whole: CodesInfo,
-    info: CodesInfo,
-) -> None:
-    """Write the codes of the chosen codebooks and the lists; codes.scp comes last."""
+def _write_lists(folder: Path, lists: Mapping[str, Mapping[str, str]]) -> None:
     for name in ("text", "utt2spk", "intent"):
         if name in lists:
             write_scp(folder / name, lists[name])
-    places = lists["codes"]
 
-    def compute(utts: Sequence[str]) -> Iterator[np.ndarray]:
-        for utt in utts:
-            codes = unflatten_codes(kaldiio.load_mat(places[utt]), whole.codebook_sizes)
-            yield flatten_codes(codes[[book - 1 for book in info.codebooks]], info.codebook_sizes)
 
-    made_with = f"{whole.codec_fingerprint} {info.codebooks} {source}"
-    write_arks(folder / "codes.scp", places, made_with, compute)
+def _flat_inputs(
+    places: Mapping[str, str], whole: CodesInfo, info: CodesInfo, merge: bool, utts: Sequence[str]
+) -> Iterator[np.ndarray]:
+    """Yield the flat codes of the chosen codebooks of utterances."""
+    for utt in utts:
+        codes = unflatten_codes(kaldiio.load_mat(places[utt]), whole.codebook_sizes)
+        chosen = codes[[book - 1 for book in info.codebooks]]
+        yield flatten_codes(merge_runs(chosen) if merge else chosen, info.codebook_sizes)

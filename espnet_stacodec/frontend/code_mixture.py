@@ -4,12 +4,18 @@ The way of the discrete-token benchmarks: the frames of n codebooks are n embedd
 softmax-weighted sum the encoder sees.
 """
 
+import logging
+from pathlib import Path
+
+import numpy as np
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, TokenError
+
+SMALLEST_STD = 1e-6
 
 
 class CodeMixtureFrontend(AbsFrontend):
@@ -25,9 +31,13 @@ class CodeMixtureFrontend(AbsFrontend):
         output_dim: Dimension of what comes out, D: the mixture is projected; None for E.
         dropout: Probability of dropout on the output.
         code_dropout: Share of the frames whose embedding is left out in training.
+        vectors: An .npy file (V, E) that the embeddings begin as, e.g. vectors.npy, the codec's
+            codebook entries, which stage 2 of a recipe writes. Where it is gone, as on another
+            machine, the embeddings must come from a checkpoint.
+        fixed: Whether the embeddings stay what they began as.
 
     Raises:
-        ConfigError: If a size is not positive.
+        ConfigError: If a size is not positive, or does not fit the vectors.
     """
 
     @typechecked
@@ -39,6 +49,8 @@ class CodeMixtureFrontend(AbsFrontend):
         output_dim: int | None = None,
         dropout: float = 0.0,
         code_dropout: float = 0.0,
+        vectors: str | None = None,
+        fixed: bool = False,
     ) -> None:
         super().__init__()
         if min(input_size, n_codebooks, embed_dim, output_dim or 1) < 1:
@@ -47,12 +59,35 @@ class CodeMixtureFrontend(AbsFrontend):
                 f" {embed_dim} and output_dim {output_dim} must be positive."
             )
         self.n_codebooks = n_codebooks
+        self.vectors = vectors
         self.embedding = nn.Embedding(input_size, embed_dim)
+        self.embedding.weight.requires_grad_(not fixed)
+        self.reload_pretrained_parameters()
         self.mixture = nn.Parameter(torch.zeros(n_codebooks))
         self.projection = nn.Linear(embed_dim, output_dim) if output_dim else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.code_dropout = code_dropout
         self._output_size = output_dim or embed_dim
+
+    def reload_pretrained_parameters(self) -> None:
+        """Let the embeddings begin as the vectors; ESPnet calls it after its own `init`."""
+        if self.vectors is None:
+            return
+        if not Path(self.vectors).exists():
+            logging.warning("%s is gone: the embeddings must come from a checkpoint.", self.vectors)
+            return
+        entries = torch.from_numpy(np.load(self.vectors))
+        wanted = self.embedding.weight.shape
+        if entries.shape != wanted:
+            fits = entries.ndim == 2 and len(entries) == len(self.embedding.weight)
+            cure = f"set embed_dim to {entries.shape[1]}" if fits else "they are of other codes"
+            raise ConfigError(
+                f"frontend_conf: {self.vectors} holds {tuple(entries.shape)} numbers, input_size"
+                f" and embed_dim are {tuple(wanted)}; {cure}."
+            )
+        with torch.no_grad():
+            # Of the size of random embeddings, whatever the codec's latents are.
+            self.embedding.weight.copy_(entries / entries.std().clamp(min=SMALLEST_STD))
 
     def forward(
         self, input: torch.Tensor, input_lengths: torch.Tensor

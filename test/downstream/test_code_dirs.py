@@ -1,8 +1,12 @@
 """Codes as ESPnet's discrete-token recipes read them."""
 
+import shutil
+
 import kaldiio
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load_file
 
 from espnet_stacodec.downstream.code_dirs import (
     flatten_codes,
@@ -10,9 +14,13 @@ from espnet_stacodec.downstream.code_dirs import (
     tokens_as_codes,
     unflatten_codes,
 )
-from espnet_stacodec.downstream.codes_info import CodesInfo
+from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.errors import DataError, StageError, TokenError
 from espnet_stacodec.files import read_scp, write_scp
+from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.semantic.kmeans import KMeans
+from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 
 
 def test_flat_codes_by_hand():
@@ -75,6 +83,22 @@ def test_hand_over(sta_experiment, toy_task, labelled):
         assert set(read_scp(out / part / "slu_text").values()) == {"greet HELLO WORLD"}
 
 
+def test_the_entries_of_the_codebooks_decode_the_codes(sta_experiment, toy_task, labelled):
+    out = labelled / "codes"
+    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    books = load_file(out / VECTORS_NAME)
+    assert {name: entries.shape for name, entries in books.items()} == {
+        "1": (16, 8), "2": (16, 8), "3": (16, 8),
+    }  # fmt: skip
+    place = next(iter(read_scp(out / "valid" / "codes.scp").values()))
+    codes = unflatten_codes(kaldiio.load_mat(place), [16, 16, 16])
+    latents = sum(books[str(number)][layer] for number, layer in enumerate(codes, 1))
+    generator = AudioCoding.from_pretrained(sta_experiment).generator
+    assert isinstance(generator, STACodecGenerator)
+    decoded = generator.quantizer.decode(torch.from_numpy(codes)[:, None])[0].T
+    torch.testing.assert_close(torch.from_numpy(latents), decoded)
+
+
 def test_hand_over_again_does_nothing(sta_experiment, toy_task, labelled):
     out = labelled / "codes"
     hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
@@ -107,7 +131,14 @@ def test_an_utterance_without_tokens_is_named(sta_experiment, toy_task, labelled
 
 def test_semantic_tokens_as_codes(toy_task, labelled):
     out = labelled / "kmeans"
-    tokens_as_codes(toy_task.tokenizer, labelled / "raw", ["valid"], out)
+    semantic = labelled / "semantic"
+    shutil.copytree(toy_task.tokenizer, semantic)
+    centroids = torch.arange(8.0 * 3).view(8, 3)
+    KMeans(centroids).save(semantic / CENTROIDS_NAME)
+    tokens_as_codes(semantic, labelled / "raw", ["valid"], out)
+    books = load_file(out / VECTORS_NAME)
+    assert list(books) == ["1"]
+    np.testing.assert_array_equal(books["1"], centroids.numpy())
     info = CodesInfo.read(out)
     assert info.codebook_sizes == [8] and len(info.token_list()) == 11
     tokens = read_scp(toy_task.tokenizer / "valid" / "semantic.scp")

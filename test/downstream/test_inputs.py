@@ -7,15 +7,26 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
-from espnet_stacodec.downstream.codes_info import CodesInfo
-from espnet_stacodec.downstream.inputs import parse_codebooks, prepare_inputs
+from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
+from espnet_stacodec.downstream.inputs import (
+    merge_runs,
+    parse_codebooks,
+    prepare_audio,
+    prepare_inputs,
+)
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.files import read_scp, write_scp
 
 SIZES = [4, 3, 5]
+# Entry c of codebook q is (q, c, q).
+BOOKS = {
+    str(q): np.array([[q, c, q] for c in range(size)], np.float32)
+    for q, size in enumerate(SIZES, 1)
+}
 TEXT = {"train": "LIGHTS ON", "test": "MUSIC OFF"}
 
 
@@ -39,6 +50,7 @@ def codes_dir(tmp_path):
         write_scp(folder / part / "text", dict.fromkeys(utts, text))
         write_scp(folder / part / "utt2spk", dict.fromkeys(utts, "s"))
         write_scp(folder / part / "intent", dict.fromkeys(utts, text.split()[0].lower()))
+    save_file(BOOKS, folder / VECTORS_NAME)
     CodesInfo(SIZES, 50.0, "abc", [1, 2, 3]).write(folder)
     os.chdir(here)
     return folder
@@ -135,3 +147,118 @@ def test_stages_that_were_not_run(codes_dir, tmp_path):
         prepare_inputs(tmp_path, ["train"], "1", "words", tmp_path / "dump")
     with pytest.raises(StageError, match=r"dev/codes.scp: not there; run stage 7"):
         prepare_inputs(codes_dir, ["dev"], "1", "words", tmp_path / "dump")
+
+
+@pytest.mark.parametrize(
+    ("codes", "merged"),
+    [
+        ([[1, 1, 2, 2, 2, 1]], [[1, 2, 1]]),
+        ([[3]], [[3]]),
+        # A frame repeats another only if all its codes do.
+        ([[1, 1, 1, 2, 2], [4, 4, 5, 5, 5]], [[1, 1, 2], [4, 5, 5]]),
+    ],
+)
+def test_runs_by_hand(codes, merged):
+    assert merge_runs(np.array(codes)).tolist() == merged
+
+
+def test_no_merged_frame_repeats_the_one_before(codes_dir, tmp_path):
+    parts = {}
+    for merge in (False, True):
+        out = tmp_path / f"dump_{merge}"
+        prepare_inputs(codes_dir, ["train"], "1-2", "words", out, merge)
+        places = read_scp(out / "train" / "codes.scp")
+        parts[merge] = [unflatten_codes(kaldiio.load_mat(p), SIZES[:2]) for p in places.values()]
+    for whole, merged in zip(parts[False], parts[True], strict=True):
+        np.testing.assert_array_equal(merge_runs(whole), merged)
+        assert (merged[:, 1:] != merged[:, :-1]).any(axis=0).all()
+    assert sum(m.shape[1] for m in parts[True]) < sum(w.shape[1] for w in parts[False])
+
+
+def test_merging_makes_the_inputs_anew(codes_dir, tmp_path):
+    def make(merge):
+        prepare_inputs(codes_dir, ["train"], "1", "words", tmp_path / "dump", merge)
+        place = read_scp(tmp_path / "dump" / "train" / "codes.scp")["train0"]
+        return kaldiio.load_mat(place).tolist()
+
+    whole = make(False)
+    assert make(True) != whole and make(False) == whole
+
+
+@pytest.mark.parametrize("codebooks", ["1-3", "3,1", "2"])
+def test_vectors_are_the_entries_of_the_source_tokens(codes_dir, tmp_path, codebooks):
+    out = tmp_path / "dump"
+    prepare_inputs(codes_dir, ["train"], codebooks, "words", out)
+    vectors = np.load(out / "vectors.npy")
+    tokens = (out / "src_tokens.txt").read_text().split()
+    assert vectors.dtype == np.float32 and len(vectors) == len(tokens)
+    for token, vector in zip(tokens, vectors, strict=True):
+        if token in ("<blank>", "<unk>", "<sos/eos>"):
+            assert not vector.any()
+        else:
+            book, code = (int(number) for number in token.strip("<q>").split("_"))
+            np.testing.assert_array_equal(vector, BOOKS[str(book + 1)][code])
+
+
+def test_the_vectors_of_flat_codes_are_their_entries(codes_dir, tmp_path):
+    prepare_inputs(codes_dir, ["train"], "3,1", "words", tmp_path / "dump")
+    flat = kaldiio.load_mat(read_scp(tmp_path / "dump" / "train" / "codes.scp")["train0"])
+    vectors = np.load(tmp_path / "dump" / "vectors.npy")[flat].reshape(-1, 2, 3)
+    codes = unflatten_codes(flat, [5, 4])
+    np.testing.assert_array_equal(vectors[:, 0], BOOKS["3"][codes[0]])
+    np.testing.assert_array_equal(vectors[:, 1], BOOKS["1"][codes[1]])
+
+
+def test_codecs_whose_entries_are_not_known_have_no_vectors(codes_dir, tmp_path):
+    (codes_dir / VECTORS_NAME).unlink()
+    prepare_inputs(codes_dir, ["train"], "1-2", "words", tmp_path / "dump")
+    assert not (tmp_path / "dump" / "vectors.npy").exists()
+    assert len((tmp_path / "dump" / "src_tokens.txt").read_text().split()) == 2 + 7 + 1
+
+
+@pytest.fixture
+def dump_dir(tmp_path):
+    """Audio of a codec's recipe, whose lists are relative to its folder."""
+    for part, text in TEXT.items():
+        folder = tmp_path / "codec1" / "dump" / "raw" / part
+        utts = [f"{part}{number}" for number in range(3)]
+        write_scp(folder / "wav.scp", {utt: f"dump/raw/{part}/{utt}.flac" for utt in utts})
+        write_scp(folder / "text", dict.fromkeys(utts, text))
+        write_scp(folder / "utt2spk", dict.fromkeys(utts, "s"))
+        write_scp(folder / "intent", dict.fromkeys(utts, text.split()[0].lower()))
+        for utt in utts:
+            (folder / f"{utt}.flac").touch()
+    return tmp_path / "codec1" / "dump" / "raw"
+
+
+def test_audio_is_found_from_another_folder(dump_dir, tmp_path, monkeypatch):
+    (tmp_path / "slu1").mkdir()
+    monkeypatch.chdir(tmp_path / "slu1")
+    raw = Path("../codec1/dump/raw")
+    prepare_audio(raw, ["train", "test"], "intent_words", Path("dump"))
+    for part in TEXT:
+        for utt, place in read_scp(Path("dump") / part / "wav.scp").items():
+            assert Path(place) == dump_dir / part / f"{utt}.flac" and Path(place).exists()
+    assert read_scp("dump/test/text")["test1"] == "music MUSIC OFF"
+    assert read_scp("dump/train/utt2spk")["train1"] == "s"
+
+
+def test_absolute_paths_of_audio_are_kept(dump_dir, tmp_path):
+    write_scp(dump_dir / "test" / "wav.scp", {f"test{n}": f"/audio/{n}.wav" for n in range(3)})
+    prepare_audio(dump_dir, ["test"], "words", tmp_path / "out")
+    assert read_scp(tmp_path / "out" / "test" / "wav.scp")["test2"] == "/audio/2.wav"
+
+
+def test_audio_that_is_not_there_or_lacks_its_text(dump_dir, tmp_path):
+    with pytest.raises(StageError, match=r"dev/wav.scp: not there; run stages 1 and 2"):
+        prepare_audio(dump_dir, ["dev"], "words", tmp_path / "out")
+    write_scp(dump_dir / "test" / "text", {"test0": "A", "test1": "A"})
+    with pytest.raises(DataError, match=r"1 of 3 utterances have no text \(test2\)"):
+        prepare_audio(dump_dir, ["test"], "words", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"codebook_sizes": [4], "books": 1}'])
+def test_a_file_that_does_not_describe_codes(codes_dir, tmp_path, content):
+    (codes_dir / "codes.json").write_text(content)
+    with pytest.raises(DataError, match=r"codes.json: does not describe codes \(.*make it again"):
+        prepare_inputs(codes_dir, ["train"], "1", "words", tmp_path / "dump")

@@ -1,7 +1,12 @@
 """The frontend that mixes codebooks, alone and through ESPnet's tasks."""
 
+import logging
+
+import numpy as np
 import pytest
 import torch
+from espnet2.torch_utils.initialize import initialize
+from torch import nn
 
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
@@ -73,6 +78,79 @@ def test_ids_that_do_not_fit(frontend, ids, length, message):
 def test_sizes_that_make_no_sense():
     with pytest.raises(ConfigError, match="n_codebooks 0"):
         CodeMixtureFrontend(input_size=4, n_codebooks=0)
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    """A file of 8 vectors of 3 numbers, of another scale than embeddings; the first is zero."""
+    entries = 100 * np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32) + 7
+    entries[0] = 0
+    np.save(tmp_path / "vectors.npy", entries)
+    return tmp_path / "vectors.npy"
+
+
+def from_vectors(path, fixed=False, embed_dim=3) -> CodeMixtureFrontend:
+    return CodeMixtureFrontend(8, 2, embed_dim, output_dim=5, vectors=str(path), fixed=fixed)
+
+
+@pytest.mark.parametrize("init", [None, "xavier_uniform"])
+def test_embeddings_begin_as_the_vectors_at_one_scale(vectors, init):
+    model = nn.Module()
+    model.frontend = from_vectors(vectors)
+    if init is not None:  # what ESPnet's tasks do once the model is built
+        initialize(model, init)
+    entries = torch.from_numpy(np.load(vectors))
+    weight = model.frontend.embedding.weight
+    torch.testing.assert_close(weight.detach() * entries.std(), entries)
+    assert weight.std().item() == pytest.approx(1)
+    assert (weight[0] == 0).all()
+
+
+def test_vectors_that_are_all_the_same(tmp_path):
+    np.save(tmp_path / "zero.npy", np.zeros((8, 3), np.float32))
+    assert (from_vectors(tmp_path / "zero.npy").embedding.weight == 0).all()
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_fixed_embeddings_have_no_gradient(vectors, fixed):
+    model = nn.Module()
+    model.frontend = frontend = from_vectors(vectors, fixed).train()
+    initialize(model, "xavier_uniform")
+    before = frontend.embedding.weight.detach().clone()
+    optimizer = torch.optim.Adam(frontend.parameters(), weight_decay=0.1)
+    frontend(torch.tensor([[2, 5, 3, 6]]), torch.tensor([4]))[0].square().sum().backward()
+    optimizer.step()
+    assert (frontend.embedding.weight.grad is None) == fixed
+    assert torch.equal(frontend.embedding.weight, before) == fixed
+    assert frontend.mixture.grad is not None and frontend.mixture.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "cure"),
+    [
+        ((8, 4), "set embed_dim to 4."),
+        ((9, 3), "they are of other codes."),
+        ((24,), "they are of other codes."),
+    ],
+)
+def test_vectors_that_do_not_fit(tmp_path, shape, cure):
+    np.save(tmp_path / "vectors.npy", np.ones(shape, np.float32))
+    with pytest.raises(ConfigError) as error:
+        from_vectors(tmp_path / "vectors.npy")
+    assert str(error.value) == (
+        f"frontend_conf: {tmp_path}/vectors.npy holds {shape} numbers, input_size and embed_dim"
+        f" are (8, 3); {cure}"
+    )
+
+
+def test_a_checkpoint_needs_no_vectors(vectors, caplog):
+    trained = from_vectors(vectors)
+    vectors.unlink()
+    with caplog.at_level(logging.WARNING):
+        frontend = from_vectors(vectors)
+    assert f"{vectors} is gone: the embeddings must come from a checkpoint." in caplog.text
+    frontend.load_state_dict(trained.state_dict())
+    assert torch.equal(frontend.embedding.weight, trained.embedding.weight)
 
 
 @pytest.mark.parametrize("task", ["asr", "mt", "slu"])

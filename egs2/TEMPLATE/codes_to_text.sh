@@ -1,0 +1,160 @@
+# shellcheck shell=bash
+# The stages of a recipe that reads codes: sourced by asr2.sh and slu.sh, which say with what task,
+# target and units. Audio in place of codes (--input audio) gives the reference systems.
+# shellcheck disable=SC2034  # tools/stages.sh reads some of these
+
+stage=1
+stop_stage=7
+nj=2                 # processes of stages 1, 4
+inference_nj=2       # processes of stage 6
+ngpu=0               # GPUs of stages 1, 5; 0 uses the CPU
+dumpdir=dump
+expdir=exp
+codec_recipe=../codec1   # where stages 1 and 2 were run, and codec experiments are looked for
+codec_exp=           # the codec's experiment; needed only where codec_recipe has several
+codes_dir=           # finished codes (stage 7 of a codec) instead of codec_exp
+semantic_tokens=     # plain semantic tokens, <dumpdir>/semantic/<tag> of stage 3, instead of codes
+input=codes          # codes, or audio for a train_config with a frontend that reads it
+codebooks=1          # which codebooks, counted from 1: 1, 1-8, 1,3-4
+merge=false          # leave out frames that repeat the one before
+target=${target:-words}      # what is said: words, intent_words, intent
+token_type=${token_type:-bpe} # units of the target: char, word, bpe
+nbpe=200             # number of units, for bpe
+train_config=        # model and training
+train_args=          # further options of training
+inference_config=conf/decode.yaml
+inference_model=valid.acc.best.pth
+tag=                 # name of the experiment; derived from input and configuration if empty
+train_set=
+valid_set=
+test_sets=
+help_message="Usage: ./run.sh [--stage 1] [--stop-stage 7] [--option value ...]
+1 codes of the codec, 2 inputs and targets, 3 token list, 4 statistics, 5 training, 6 decoding,
+7 scores.
+Options and defaults:
+$(sed -n '/^stage=/,/^test_sets=/s/^/  --/p' "${BASH_SOURCE[0]}")"
+
+# shellcheck source=../../tools/stages.sh
+. ../../../tools/stages.sh
+for name in train_config train_set valid_set test_sets; do
+    [[ -n ${!name} ]] || fail "--$name is not given."
+done
+read -ra tests <<<"$test_sets"
+sets=("$train_set" "$valid_set" "${tests[@]}")
+raw=$codec_recipe/dump/raw
+if ((ngpu > 0)); then device=cuda; else device=cpu; fi
+
+# Which codes: of the only codec there is, of a given one, plain tokens, or finished ones.
+if [[ $input == audio ]]; then
+    name=audio
+elif [[ -n $semantic_tokens ]]; then
+    name=$(basename "$semantic_tokens")
+    codes_dir=$dumpdir/codes/$name
+elif [[ -n $codes_dir ]]; then
+    name=$(basename "$(dirname "$codes_dir")")
+else
+    if [[ -z $codec_exp ]]; then
+        mapfile -t candidates < <(compgen -G "$codec_recipe/exp/codec_*/valid.*.best.pth" |
+            xargs -r -n 1 dirname | sort -u)
+        ((${#candidates[@]})) || fail "no codec in $codec_recipe/exp; run $codec_recipe/run.sh first."
+        ((${#candidates[@]} == 1)) ||
+            fail "several codecs; choose one with --codec_exp: ${candidates[*]}"
+        codec_exp=${candidates[0]}
+    fi
+    name=$(basename "$codec_exp")
+    codes_dir=$codec_exp/codes # stage 7 of the codec's recipe, if it was run for these sets
+    for set in "${sets[@]}"; do
+        [[ -e $codes_dir/$set/codes.scp ]] || codes_dir=$dumpdir/codes/$name
+    done
+fi
+if [[ $input == codes ]]; then
+    name+=_q${codebooks//,/+}
+    [[ $merge == false ]] || name+=_merged
+fi
+name+=_$target
+inputs=$dumpdir/inputs/$name
+units=$token_type
+[[ $token_type != bpe ]] || units="bpe$nbpe"
+token_dir=$inputs/$units
+exp=$expdir/${task:?mt, asr or slu}_${tag:-$(basename "$train_config" .yaml)_${name}_$units}
+stats=$exp/stats
+decode_dir=$exp/decode
+
+if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; then
+    need 1 "${sets[@]/#/$raw/}"
+    if [[ -n $semantic_tokens ]]; then
+        python -m espnet_stacodec.bin.tokens_as_codes --semantic_dir "$semantic_tokens" \
+            --dump_dir "$raw" --sets "${sets[@]}" --out_dir "$codes_dir"
+    elif [[ $codes_dir == "$dumpdir"/* ]]; then
+        # In the codec recipe's folder, which the paths of its lists begin at.
+        model=$(realpath "$codec_exp") out=$(realpath -m "$codes_dir")
+        (cd "$codec_recipe" && python -m espnet_stacodec.bin.hand_over --model "$model" \
+            --dump_dir dump/raw --sets "${sets[@]}" --out_dir "$out" --nj "$nj" --device "$device")
+    fi
+fi
+if begin 2 "inputs and targets: $inputs"; then
+    if [[ $input == audio ]]; then
+        what=(--dump_dir "$raw")
+    else
+        what=(--codes_dir "$codes_dir" --codebooks "$codebooks")
+        [[ $merge == false ]] || what+=(--merge)
+    fi
+    python -m espnet_stacodec.bin.prepare_inputs "${what[@]}" --sets "${sets[@]}" \
+        --target "$target" --out_dir "$inputs"
+fi
+if begin 3 "token list: $token_dir"; then
+    need 2 "$inputs/$train_set/text"
+    python -m espnet_stacodec.bin.make_token_list --text "$inputs/$train_set/text" \
+        --token_type "$token_type" --nbpe "$nbpe" --out_dir "$token_dir"
+fi
+
+# How ESPnet's task calls the input, and what it is to be told of it.
+options=(--token_type "$token_type" --token_list "$token_dir/tokens.txt")
+[[ $token_type != bpe ]] || options+=(--bpemodel "$token_dir/bpe.model")
+if [[ $input == audio ]]; then
+    stream=wav.scp,speech,sound
+elif [[ $task == mt ]]; then
+    stream=codes.scp,src_text,kaldi_ark
+    options+=(--model discrete_asr --src_token_list "$inputs/src_tokens.txt" --src_token_type null)
+else
+    stream=codes.scp,speech,kaldi_ark
+fi
+if [[ $input == codes && -e $inputs/codes.json ]]; then # written last in stage 2
+    options+=(--frontend code_mixture
+        --frontend_conf "n_codebooks=$(wc -l <"$inputs/codebooks.txt")")
+    [[ $task == mt ]] || options+=(--frontend_conf "input_size=$(wc -l <"$inputs/src_tokens.txt")")
+fi
+shape=$(cut -d, -f2 <<<"$stream")_shape
+# shellcheck disable=SC2086  # several options in one word
+train() { # train FOLDER OPTION...
+    python -m espnet_stacodec.bin.espnet "${task}_train" --config "$train_config" \
+        --output_dir "$1" "${options[@]}" \
+        --train_data_path_and_name_and_type "$inputs/$train_set/$stream" \
+        --train_data_path_and_name_and_type "$inputs/$train_set/text,text,text" \
+        --valid_data_path_and_name_and_type "$inputs/$valid_set/$stream" \
+        --valid_data_path_and_name_and_type "$inputs/$valid_set/text,text,text" "${@:2}" $train_args
+}
+if begin 4 "statistics: $stats"; then
+    need 3 "$token_dir/tokens.txt"
+    train "$stats" --collect_stats true --num_workers "$nj"
+fi
+if begin 5 "training: $exp"; then
+    need 4 "$stats/train/$shape"
+    train "$exp" --train_shape_file "$stats/train/$shape" --valid_shape_file "$stats/valid/$shape" \
+        --ngpu "$ngpu" --resume true \
+        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)" \
+        2>&1 | tee -a "$exp/train.log"
+fi
+if begin 6 "decoding: $decode_dir"; then
+    need 5 "$exp/$inference_model"
+    python -m espnet_stacodec.bin.recognize --task "$task" --model "$exp/$inference_model" \
+        --inputs_dir "$inputs" --stream "$stream" --sets "${tests[@]}" --out_dir "$decode_dir" \
+        --config "$inference_config" --nj "$inference_nj"
+fi
+if begin 7 "scores: $decode_dir"; then
+    texts=("${tests[@]/#/$decode_dir/}")
+    need 6 "${texts[@]/%//text}"
+    python -m espnet_stacodec.bin.score --inputs_dir "$inputs" --decode_dir "$decode_dir" \
+        --train_set "$train_set" --sets "${tests[@]}" --target "$target" --title "$exp"
+    echo "run.sh: scores: $PWD/$decode_dir/RESULTS.md"
+fi

@@ -1,0 +1,185 @@
+"""Scores of recognized text: ESPnet's result tables, intent accuracy and confusions."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from splet.alignment import levenshtein_alignment
+from typeguard import typechecked
+
+from espnet_stacodec.downstream.recognition import read_hypotheses
+from espnet_stacodec.errors import DataError
+from espnet_stacodec.files import read_scp, write_text
+
+HEADER = "| dataset | Snt | {} | Corr | Sub | Del | Ins | Err | S.Err |"
+UNKNOWN = "(nothing)"
+SHOWN_CONFUSIONS = 20  # in RESULTS.md; results.json has all
+
+
+@typechecked
+def score_words(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], characters: bool = False
+) -> dict[str, float]:
+    """Return counts and rates (%) of the errors of all utterances together.
+
+    Args:
+        references: What was said, by utterance.
+        hypotheses: What was recognized.
+        characters: Whether characters are counted, blanks among them, instead of words.
+
+    Returns:
+        snt, wrd (units of the references), corr, sub, del, ins, err, s_err; rates in percent.
+    """
+    split = list if characters else str.split
+    totals: Counter[str] = Counter()
+    for utt, reference in references.items():
+        aligned = levenshtein_alignment(split(reference), split(hypotheses[utt]))
+        totals["wrd"] += aligned.ref_len
+        totals["corr"] += aligned.hits
+        totals["sub"] += aligned.substitutions
+        totals["del"] += aligned.deletions
+        totals["ins"] += aligned.insertions
+        totals["wrong"] += aligned.errors > 0
+    percent = 100 / max(totals["wrd"], 1)
+    rates = {name: percent * totals[name] for name in ("corr", "sub", "del", "ins")}
+    return {
+        "snt": len(references),
+        "wrd": totals["wrd"],
+        **rates,
+        "err": rates["sub"] + rates["del"] + rates["ins"],
+        "s_err": 100 * totals["wrong"] / max(len(references), 1),
+    }
+
+
+@typechecked
+def score_intents(
+    references: Mapping[str, str], hypotheses: Mapping[str, str]
+) -> dict[str, float | list]:
+    """Return accuracy (%) and confusions of intents, the first words of the texts.
+
+    Returns:
+        snt, right, accuracy, and confusions: [intent, recognized as, times], most often first.
+    """
+    pairs = Counter(
+        (_first_word(reference), _first_word(hypotheses[utt]))
+        for utt, reference in references.items()
+    )
+    right = sum(times for (said, heard), times in pairs.items() if said == heard)
+    confusions = [[said, heard, n] for (said, heard), n in pairs.most_common() if said != heard]
+    return {
+        "snt": len(references),
+        "right": right,
+        "accuracy": 100 * right / len(references),
+        "confusions": confusions,
+    }
+
+
+def _first_word(text: str) -> str:
+    return text.split()[0] if text.split() else UNKNOWN
+
+
+@typechecked
+def read_pair(reference: Path, hypothesis: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return references and hypotheses of the same utterances.
+
+    Raises:
+        DataError: If an utterance was not recognized.
+    """
+    references, hypotheses = read_scp(reference), read_hypotheses(hypothesis)
+    missing = sorted(set(references) - set(hypotheses))
+    if missing:
+        raise DataError(
+            f"{hypothesis}: {len(missing)} utterances of {reference} are missing (first:"
+            f" {missing[0]}); decode the set again."
+        )
+    return references, hypotheses
+
+
+@typechecked
+def write_scores(
+    target: str,
+    title: str,
+    train_text: Path,
+    pairs: Mapping[str, tuple[Path, Path]],
+    out_dir: Path,
+) -> str:
+    """Score sets and write RESULTS.md and results.json (one line); returns the tables.
+
+    Args:
+        target: What the model says: "words", "intent_words" or "intent".
+        title: Heading: what was recognized with what.
+        train_text: Targets of the training set: what always saying its commonest one reaches is
+            shown as chance.
+        pairs: References and hypotheses of each set.
+        out_dir: Where to write.
+    """
+    scores: dict[str, dict] = {}
+    for name, (reference, hypothesis) in pairs.items():
+        references, hypotheses = read_pair(reference, hypothesis)
+        chance = dict.fromkeys(references, _commonest(read_scp(train_text).values(), target))
+        scores[name] = _score(target, references, hypotheses)
+        scores[f"{name}, always the commonest"] = _score(target, references, chance)
+    sections = [f"# {title}"]
+    if target != "words":
+        sections.append(_intent_table(scores))
+    for part, unit in (("wer", "Wrd"), ("cer", "Chr")):
+        if target != "intent":
+            sections.append(f"## {part.upper()}\n\n{_error_table(scores, part, unit)}")
+    table = "\n\n".join(sections) + "\n"
+    write_text(out_dir / "results.json", json.dumps({"title": title, "sets": scores}) + "\n")
+    write_text(out_dir / "RESULTS.md", table)
+    return table
+
+
+def _score(target: str, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict:
+    scores: dict = {}
+    if target != "words":
+        scores["intent"] = score_intents(references, hypotheses)
+        references = {utt: _after_first(text) for utt, text in references.items()}
+        hypotheses = {utt: _after_first(text) for utt, text in hypotheses.items()}
+    if target != "intent":
+        scores["wer"] = score_words(references, hypotheses)
+        scores["cer"] = score_words(references, hypotheses, characters=True)
+    return scores
+
+
+def _after_first(text: str) -> str:
+    return text.partition(" ")[2]
+
+
+def _commonest(texts: Iterable[str], target: str) -> str:
+    """Return the commonest target; for intents, with the commonest words."""
+    counted = Counter(texts)
+    if target == "words":
+        return counted.most_common(1)[0][0]
+    intents: Counter[str] = Counter()
+    for text, times in counted.items():
+        intents[_first_word(text)] += times
+    best = intents.most_common(1)[0][0]
+    return max((t for t in counted if _first_word(t) == best), key=lambda t: counted[t])
+
+
+def _intent_table(scores: Mapping[str, dict]) -> str:
+    lines = ["## Intents", "", "| dataset | Snt | right | accuracy (%) |", "|---|---|---|---|"]
+    for name, score in scores.items():
+        intent = score["intent"]
+        cells = f"{intent['snt']} | {intent['right']} | {intent['accuracy']:.1f}"
+        lines.append(f"| {name} | {cells} |")
+    for name, score in scores.items():
+        confusions = score["intent"]["confusions"]
+        if confusions and "commonest" not in name:
+            shown = confusions[:SHOWN_CONFUSIONS]
+            title = f"Confusions of {name}, the commonest {len(shown)} of {len(confusions)}:"
+            lines += ["", title, "", "| intent | recognized as | times |", "|---|---|---|"]
+            lines += [f"| {a} | {b} | {n} |" for a, b, n in shown]
+    return "\n".join(lines)
+
+
+def _error_table(scores: Mapping[str, dict], part: str, unit: str) -> str:
+    lines = [HEADER.format(unit), "|---|---|---|---|---|---|---|---|---|"]
+    for name, score in scores.items():
+        s = score[part]
+        rates = " | ".join(f"{s[k]:.1f}" for k in ("corr", "sub", "del", "ins", "err", "s_err"))
+        lines.append(f"| {name} | {s['snt']} | {s['wrd']} | {rates} |")
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""One table of what several systems reach: reconstruction, word errors, intents."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from typeguard import typechecked
+
+from espnet_stacodec.errors import StageError
+
+COLUMNS = (
+    ("pesq", "PESQ-WB", 2),
+    ("stoi", "STOI", 3),
+    ("kbps", "kbit/s", 2),
+    ("wer", "WER (%)", 1),
+    ("cer", "CER (%)", 1),
+    ("intent", "intent accuracy (%)", 1),
+)
+CHANCE = "always the commonest"
+
+
+@typechecked
+def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> str:
+    """Return a Markdown table with a row for each system, and one for chance.
+
+    Args:
+        systems: results.json files of stage 6 (codec) and stage 7 (ASR, SLU), by name.
+        dataset: The set whose scores are shown.
+
+    Raises:
+        StageError: If a file is not there, or has no scores of the set.
+    """
+    rows: dict[str, dict[str, float]] = {name: {} for name in systems}
+    chance: dict[str, float] = {}
+    for name, paths in systems.items():
+        for path in paths:
+            if not path.exists():
+                raise StageError(f"{path}: not there; run the recipe that makes it first.")
+            sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
+            if dataset not in sets:
+                there = ", ".join(sets)
+                raise StageError(f"{path}: no scores of {dataset}; it has {there}.")
+            rows[name] |= _scores(sets[dataset])
+            chance |= _scores(sets.get(f"{dataset}, {CHANCE}", {}))
+    if chance:
+        rows[CHANCE] = chance
+    lines = [
+        "| system | " + " | ".join(title for _, title, _ in COLUMNS) + " |",
+        "|---|" + "---|" * len(COLUMNS),
+    ]
+    for name, row in rows.items():
+        values = (row.get(key, math.nan) for key, _, _ in COLUMNS)
+        cells = [
+            "-" if math.isnan(value) else f"{value:.{digits}f}"
+            for value, (_, _, digits) in zip(values, COLUMNS, strict=True)
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of the table that one results.json has of a set."""
+    found = {key: scores[key] for key in ("pesq", "stoi", "kbps") if scores.get(key) is not None}
+    found |= {key: scores[key]["err"] for key in ("wer", "cer") if key in scores}
+    if "intent" in scores:
+        found["intent"] = scores["intent"]["accuracy"]
+    return found
