@@ -16,7 +16,7 @@ import numpy as np
 
 from espnet_stacodec.files import atomic_write, content_key, read_scp, write_scp
 
-SHARD_UTTERANCES = 500
+SHARD_UTTERANCES = 100  # what a kill can cost; a slow SSL model takes a second for each
 
 
 class _Shard:
