@@ -11,6 +11,7 @@ ngpu=0               # GPUs of stages 1, 5; 0 uses the CPU
 dumpdir=dump
 expdir=exp
 codec_recipe=../codec1   # where stages 1 and 2 were run, and codec experiments are looked for
+codec_dumpdir=dump   # --dumpdir of that recipe
 codec_exp=           # the codec's experiment; needed only where codec_recipe has several
 codes_dir=           # finished codes (stage 7 of a codec) instead of codec_exp
 semantic_tokens=     # plain semantic tokens, <dumpdir>/semantic/<tag> of stage 3, instead of codes
@@ -41,7 +42,7 @@ for name in train_config train_set valid_set test_sets; do
 done
 read -ra tests <<<"$test_sets"
 sets=("$train_set" "$valid_set" "${tests[@]}")
-raw=$codec_recipe/dump/raw
+raw=$codec_recipe/$codec_dumpdir/raw
 if ((ngpu > 0)); then device=cuda; else device=cpu; fi
 
 # Which codes: of the only codec there is, of a given one, plain tokens, or finished ones.
@@ -81,7 +82,6 @@ stats=$exp/stats
 decode_dir=$exp/decode
 
 if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; then
-    need 1 "${sets[@]/#/$raw/}"
     if [[ -n $semantic_tokens ]]; then
         python -m espnet_stacodec.bin.tokens_as_codes --semantic_dir "$semantic_tokens" \
             --dump_dir "$raw" --sets "${sets[@]}" --out_dir "$codes_dir"
@@ -89,7 +89,8 @@ if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; 
         # In the codec recipe's folder, which the paths of its lists begin at.
         model=$(realpath "$codec_exp") out=$(realpath -m "$codes_dir")
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.hand_over --model "$model" \
-            --dump_dir dump/raw --sets "${sets[@]}" --out_dir "$out" --nj "$nj" --device "$device")
+            --dump_dir "$codec_dumpdir/raw" --sets "${sets[@]}" --out_dir "$out" \
+            --nj "$nj" --device "$device")
     fi
 fi
 if begin 2 "inputs and targets: $inputs"; then

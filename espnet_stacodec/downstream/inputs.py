@@ -149,13 +149,21 @@ def prepare_audio(dump_dir: Path, sets: Sequence[str], target: str, out_dir: Pat
         scp = dump_dir / name / "wav.scp"
         if not scp.exists():
             raise StageError(f"{scp}: not there; run stages 1 and 2 of the codec's recipe.")
-        # Paths in it are relative to the codec recipe's folder, in which dump/ lies.
-        home = dump_dir.resolve().parent.parent
-        places = {utt: str(home / place) for utt, place in read_scp(scp).items()}
+        places = {utt: _locate(place, dump_dir / name) for utt, place in read_scp(scp).items()}
         lists = _read_set(dump_dir / name, "wav.scp", places, say)
         _warn_of_unseen(name, lists.get("intent", {}), seen)
         _write_lists(out_dir / name, lists)
         write_scp(out_dir / name / "wav.scp", lists["wav.scp"])
+
+
+def _locate(place: str, folder: Path) -> str:
+    """Return the absolute path of audio in the folder of its set, where stage 2 put it.
+
+    Relative paths in its wav.scp begin at the codec recipe's folder, not here.
+    """
+    if Path(place).is_absolute():
+        return place
+    return str((folder / place.rpartition(f"{folder.name}/")[2]).resolve())
 
 
 def read_code_places(folder: Path) -> dict[str, str]:
