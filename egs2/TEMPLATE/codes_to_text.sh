@@ -121,9 +121,13 @@ else
     stream=codes.scp,speech,kaldi_ark
 fi
 if [[ $input == codes && -e $inputs/codes.json ]]; then # written last in stage 2
-    options+=(--frontend code_mixture
-        --frontend_conf "n_codebooks=$(wc -l <"$inputs/codebooks.txt")")
-    [[ $task == mt ]] || options+=(--frontend_conf "input_size=$(wc -l <"$inputs/src_tokens.txt")")
+    n=$(wc -l <"$inputs/codebooks.txt")
+    options+=(--frontend code_mixture --frontend_conf "n_codebooks=$n")
+    if [[ $task == mt ]]; then
+        options+=(--model_conf "patch_size=$n") # so many <sos/eos> end the input: a whole frame
+    else
+        options+=(--frontend_conf "input_size=$(wc -l <"$inputs/src_tokens.txt")")
+    fi
 fi
 shape=$(cut -d, -f2 <<<"$stream")_shape
 # shellcheck disable=SC2086  # several options in one word
