@@ -45,6 +45,9 @@ sets=("$train_set" "$valid_set" "${tests[@]}")
 raw=$codec_recipe/$codec_dumpdir/raw
 if ((ngpu > 0)); then device=cuda; else device=cpu; fi
 
+given=0
+for name in codec_exp codes_dir semantic_tokens; do [[ -z ${!name} ]] || given=$((given + 1)); done
+((given < 2)) || fail "--codec_exp, --codes_dir and --semantic_tokens exclude each other."
 # Which codes: of the only codec there is, of a given one, plain tokens, or finished ones.
 if [[ $input == audio ]]; then
     name=audio
@@ -85,7 +88,7 @@ if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; 
     if [[ -n $semantic_tokens ]]; then
         python -m espnet_stacodec.bin.tokens_as_codes --semantic_dir "$semantic_tokens" \
             --dump_dir "$raw" --sets "${sets[@]}" --out_dir "$codes_dir"
-    elif [[ $codes_dir == "$dumpdir"/* ]]; then
+    elif [[ -n $codec_exp && $codes_dir != "$codec_exp"/* ]]; then
         # In the codec recipe's folder, which the paths of its lists begin at.
         model=$(realpath "$codec_exp") out=$(realpath -m "$codes_dir")
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.hand_over --model "$model" \

@@ -163,7 +163,7 @@ def _locate(place: str, folder: Path) -> str:
     """
     if Path(place).is_absolute():
         return place
-    return str((folder / place.rpartition(f"{folder.name}/")[2]).resolve())
+    return str((folder / f"/{place}".rpartition(f"/{folder.name}/")[2]).resolve())
 
 
 def read_code_places(folder: Path) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Bottleneck(WindowedTransformer):
         """Let nearly what goes in come out, before training.
 
         With random projections the signal comes out at a sixth of its size, under a context of
-        fixed size: small trainings then take several times as many steps to learn the waveform.
+        fixed size: trainings of a thousand steps then hardly learn the waveform.
         """
         nn.init.orthogonal_(self.in_projection.weight)
         nn.init.zeros_(self.in_projection.bias)

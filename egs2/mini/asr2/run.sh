@@ -5,5 +5,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 ./asr2.sh \
     --train_set train --valid_set dev --test_sets test \
-    --train_config conf/train_small.yaml \
+    --train_config conf/train_small.yaml --nbpe 150 \
     "$@"
