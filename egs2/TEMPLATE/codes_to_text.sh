@@ -85,15 +85,15 @@ stats=$exp/stats
 decode_dir=$exp/decode
 
 if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; then
+    # In the codec recipe's folder, which the paths of its lists begin at.
+    from=$(realpath -m "${semantic_tokens:-$codec_exp}") to=$(realpath -m "$codes_dir")
+    made=(--dump_dir "$codec_dumpdir/raw" --sets "${sets[@]}" --out_dir "$to")
     if [[ -n $semantic_tokens ]]; then
-        python -m espnet_stacodec.bin.tokens_as_codes --semantic_dir "$semantic_tokens" \
-            --dump_dir "$raw" --sets "${sets[@]}" --out_dir "$codes_dir"
+        (cd "$codec_recipe" && python -m espnet_stacodec.bin.tokens_as_codes \
+            --semantic_dir "$from" "${made[@]}")
     elif [[ -n $codec_exp && $codes_dir != "$codec_exp"/* ]]; then
-        # In the codec recipe's folder, which the paths of its lists begin at.
-        model=$(realpath "$codec_exp") out=$(realpath -m "$codes_dir")
-        (cd "$codec_recipe" && python -m espnet_stacodec.bin.hand_over --model "$model" \
-            --dump_dir "$codec_dumpdir/raw" --sets "${sets[@]}" --out_dir "$out" \
-            --nj "$nj" --device "$device")
+        (cd "$codec_recipe" && python -m espnet_stacodec.bin.hand_over --model "$from" \
+            "${made[@]}" --nj "$nj" --device "$device")
     fi
 fi
 if begin 2 "inputs and targets: $inputs"; then
