@@ -86,7 +86,7 @@ decode_dir=$exp/decode
 
 if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; then
     # In the codec recipe's folder, which the paths of its lists begin at.
-    from=$(realpath -m "${semantic_tokens:-$codec_exp}") to=$(realpath -m "$codes_dir")
+    from=$(realpath -m "${semantic_tokens:-${codec_exp:-.}}") to=$(realpath -m "$codes_dir")
     made=(--dump_dir "$codec_dumpdir/raw" --sets "${sets[@]}" --out_dir "$to")
     if [[ -n $semantic_tokens ]]; then
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.tokens_as_codes \
