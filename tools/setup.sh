@@ -4,7 +4,7 @@
 # An active environment that already imports espnet_stacodec is used as it is.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) # a recipe may be reached through a link
 venv=$root/.venv
 stamp=$venv/setup-stamp # "incomplete", or the checksum of what was installed
 

@@ -2,7 +2,7 @@
 # All of the embedded corpus: the codec, speech recognition and intents from its codes, the same
 # from those of an untrained codec, and one table of what each reaches.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 if (($#)); then
     echo "run.sh: there are no options; codec1, asr2 and slu1 have their own run.sh with some." >&2

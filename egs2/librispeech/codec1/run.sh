@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # STACodec on LibriSpeech, 960 hours: the paper's system (arXiv 2602.06180).
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 ./codec.sh \
     --train_set train_960 --valid_set dev_clean --test_sets "test_clean test_other" \

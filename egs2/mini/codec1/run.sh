@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # STACodec on the embedded corpus: fifteen minutes of synthetic commands, no downloads, no GPU.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 ./codec.sh \
     --train_set train --valid_set dev --test_sets test \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # STACodec on SLURP, in its official layout; db.sh says where it is.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 ./codec.sh \
     --train_set train --valid_set devel --test_sets test \
