@@ -1,4 +1,4 @@
-"""Integer vectors of many utterances, written shard by shard: <name>.scp and <name>.<N>.ark.
+"""Vectors or matrices of many utterances, written shard by shard: <name>.scp and <name>.<N>.ark.
 
 An interrupted run goes on after its last whole shard. A shard is whole when its hidden list of
 offsets, `.<name>.<N>.<key>.offsets`, exists; the key stands for its utterances and what they were
@@ -22,8 +22,11 @@ SHARD_UTTERANCES = 100  # what a kill can cost; a slow SSL model takes a second 
 class _Shard:
     """Successive utterances whose vectors share one ark."""
 
-    def __init__(self, scp: Path, number: int, key: str, utt_ids: Sequence[str]) -> None:
+    def __init__(
+        self, scp: Path, number: int, key: str, utt_ids: Sequence[str], dtype: type
+    ) -> None:
         self.utt_ids = utt_ids
+        self.dtype = dtype
         self.ark = scp.with_name(f"{scp.stem}.{number}.ark")
         self._marks = f".{scp.stem}.{number}.*.offsets"
         self._offsets = scp.with_name(f".{scp.stem}.{number}.{key}.offsets")
@@ -40,7 +43,7 @@ class _Shard:
         with atomic_write(self.ark) as temporary, temporary.open("wb") as file:
             for utt_id, vector in zip(self.utt_ids, vectors, strict=True):
                 offsets[utt_id] = file.tell() + len(f"{utt_id} ".encode())
-                kaldiio.save_ark(file, {utt_id: vector.astype(np.int32)})
+                kaldiio.save_ark(file, {utt_id: vector.astype(self.dtype)})
         write_scp(self._offsets, offsets)
 
     def places(self) -> dict[str, str]:
@@ -52,6 +55,7 @@ def write_arks(
     utterances: Mapping[str, Any],
     made_with: str,
     compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
+    dtype: type = np.int32,
 ) -> None:
     """Write a vector for each utterance, going on from whole shards of the same utterances.
 
@@ -59,12 +63,13 @@ def write_arks(
         scp: The list to write; as given, its folder becomes part of the paths in it.
         utterances: By id, sorted: what the vector depends on, as JSON can say it.
         made_with: Identifies what computes the vectors, e.g. a fingerprint.
-        compute: Yields the integer vectors (n,) of the utterances it is given, in their order.
+        compute: Yields the vectors (n,) or matrices of the utterances it is given, in their order.
+        dtype: What their numbers are written as.
     """
     scp.parent.mkdir(parents=True, exist_ok=True)
     parts = list(itertools.batched(utterances.items(), SHARD_UTTERANCES))
     shards = [
-        _Shard(scp, number, content_key([made_with, part]), [utt_id for utt_id, _ in part])
+        _Shard(scp, number, content_key([made_with, part]), [utt_id for utt_id, _ in part], dtype)
         for number, part in enumerate(parts, 1)
     ]
     missing = [shard for shard in shards if not shard.is_whole]

@@ -63,10 +63,7 @@ class DataDir:
         """
         folder = Path(folder)
         self.validate(folder)
-        spk2utt = defaultdict(list)
-        for utt_id in sorted(self.utt2spk, key=str.encode):
-            spk2utt[self.utt2spk[utt_id]].append(utt_id)
-        write_scp(folder / "spk2utt", {spk: " ".join(utts) for spk, utts in spk2utt.items()})
+        write_spk2utt(folder, self.utt2spk)
         for name, entries in reversed(self.lists().items()):
             write_scp(folder / name, entries)
 
@@ -85,3 +82,11 @@ class DataDir:
             utt2spk=read_scp(folder / "utt2spk"),
             intent=read_scp(intent) if intent.exists() else {},
         ).validate(folder)
+
+
+def write_spk2utt(folder: Path, utt2spk: Mapping[str, str]) -> None:
+    """Write <folder>/spk2utt: the utterances of each speaker, both sorted."""
+    spk2utt = defaultdict(list)
+    for utt_id in sorted(utt2spk, key=str.encode):
+        spk2utt[utt2spk[utt_id]].append(utt_id)
+    write_scp(folder / "spk2utt", {spk: " ".join(utts) for spk, utts in spk2utt.items()})

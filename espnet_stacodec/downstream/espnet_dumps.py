@@ -1,0 +1,189 @@
+"""Codes in the form that ESPnet's own asr2.sh and slu.sh read, when they begin at the token list.
+
+<dumpdir>/codes/<name>/ holds what `prepare_inputs` makes, and all arks. For asr2 there are
+
+    <dumpdir>/raw/<set>/{text.<case>.<codes>, text.ts.en, utt2spk, spk2utt, feats_type}
+    <dumpdir>/raw/lm_train.txt
+
+where the case is ESPnet's: `rm` without repeated frames, `ts` with them. Codes of one codebook are
+characters from U+4E00 on, as asr2.sh writes the clusters of a k-means; those of several are int32
+arks, as it writes those of a codec, with <set>/token_lists/codec_token_list. For slu1 there are
+
+    <dumpdir>/extracted/<set>/{feats.scp, feats_shape, feats_dim, feats_type, text, transcript,
+                               utt2spk, spk2utt}
+    <dumpdir>/extracted/{lm_train.txt, lm_train_transcript.txt}
+
+where the features are the sums of the codebooks' entries, and text says `intent word word ...`.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+from typeguard import typechecked
+
+from espnet_stacodec.arks import write_arks
+from espnet_stacodec.data_dir import write_spk2utt
+from espnet_stacodec.downstream.code_dirs import unflatten_codes
+from espnet_stacodec.downstream.codes_info import CodesInfo
+from espnet_stacodec.downstream.inputs import prepare_inputs
+from espnet_stacodec.errors import DataError
+from espnet_stacodec.files import read_scp, write_scp, write_text
+
+FIRST_CHARACTER = 0x4E00
+TARGET = "ts.en"  # --tgt_case and --tgt_lang that asr2.sh has if it is not given others
+# ESPnet's recipe for LibriSpeech learns 6000 units from 2000 clusters.
+UNITS_PER_CODE = 3
+
+
+@typechecked
+def export_asr2(
+    codes_dir: Path,
+    sets: Sequence[str],
+    dumpdir: Path,
+    codebooks: str = "1",
+    merge: bool = True,
+    target: str = "words",
+) -> list[str]:
+    """Write what asr2.sh reads from stage 7 on.
+
+    Args:
+        codes_dir: <codes_dir>/<set> of stage 7 of a codec's recipe.
+        sets: What to write, the training set first.
+        dumpdir: What asr2.sh is to be given as --dumpdir.
+        codebooks: Which codebooks, as for `parse_codebooks`.
+        merge: Whether frames that repeat the one before are left out.
+        target: What the model is to say, one of `TARGETS`.
+
+    Returns:
+        Options that asr2.sh is to be given.
+
+    Raises:
+        StageError: If the codes of a set have not been made.
+        DataError: If too many utterances lack their codes or their text.
+    """
+    name, case = _name(codes_dir, codebooks), _case(merge)
+    inputs = dumpdir.resolve() / "codes" / f"{name}_{case}_{target}"
+    prepare_inputs(codes_dir, sets, codebooks, target, inputs, merge)
+    info = CodesInfo.read(inputs)
+    n = len(info.codebooks)
+    used: set[str] = set()  # characters of the training set
+    for part in sets:
+        folder = dumpdir / "raw" / part
+        _write_labels(folder, inputs / part, f"text.{TARGET}", "raw")
+        codes = read_scp(inputs / part / "codes.scp")
+        if n == 1:
+            codes = {utt: _characters(place, info) for utt, place in codes.items()}
+            used = used or set().union(*codes.values())
+        else:
+            tokens = info.token_list()[info.first_code : -1]
+            _write_lines(folder / "token_lists" / "codec_token_list", tokens)
+        write_scp(folder / f"text.{case}.{name}", codes)
+    said = read_scp(inputs / sets[0] / "text")
+    write_scp(dumpdir / "raw" / "lm_train.txt", {f"{u}.{TARGET}": text for u, text in said.items()})
+    options = ["--stage", "7", "--stop_stage", "15", "--src_lang", name, "--src_case", case]
+    if n == 1:
+        units = UNITS_PER_CODE * len(used)
+        return [*options, "--src_token_type", "bpe", "--src_nbpe", str(units)]
+    frames = f"--frontend patch --frontend_conf token_per_frame={n} --model_conf patch_size={n}"
+    options += ["--tokenization_choice", "codec", "--src_token_type", "null"]
+    return [*options, "--asr_args", frames]
+
+
+@typechecked
+def export_slu1(
+    codes_dir: Path,
+    sets: Sequence[str],
+    dumpdir: Path,
+    codebooks: str = "1",
+    merge: bool = False,
+    target: str = "intent_words",
+) -> list[str]:
+    """Write what slu.sh reads from stage 5 on.
+
+    Args:
+        codes_dir: <codes_dir>/<set> of stage 7 of a codec's recipe.
+        sets: What to write, the training set first.
+        dumpdir: What slu.sh is to be given as --dumpdir.
+        codebooks: Which codebooks, as for `parse_codebooks`.
+        merge: Whether frames that repeat the one before are left out.
+        target: What the model is to say, one of `TARGETS`.
+
+    Returns:
+        Options that slu.sh is to be given.
+
+    Raises:
+        StageError: If the codes of a set have not been made.
+        DataError: If too many utterances lack their codes or their text, or the codebooks
+            have no known entries.
+    """
+    name = f"{_name(codes_dir, codebooks)}_{_case(merge)}_{target}"
+    inputs = dumpdir.resolve() / "codes" / name
+    prepare_inputs(codes_dir, sets, codebooks, target, inputs, merge)
+    if not (inputs / "vectors.npy").exists():
+        raise DataError(
+            f"{codes_dir}: the entries of these codebooks are not known; export for asr2 instead."
+        )
+    vectors = np.load(inputs / "vectors.npy")
+    info = CodesInfo.read(inputs)
+    root = dumpdir / "extracted"
+    for part in sets:
+        folder, scp = root / part, inputs / part / "feats.scp"
+        codes = read_scp(inputs / part / "codes.scp")
+        n, dim = len(info.codebooks), vectors.shape[1]
+        compute = functools.partial(_features, codes, vectors, n)
+        made_with = f"{info.codec_fingerprint} {info.codebooks} {merge}"
+        write_arks(scp, codes, made_with, compute, np.float32)
+        _write_labels(folder, inputs / part, "text", "extracted")
+        words = read_scp(codes_dir / part / "text")
+        write_scp(folder / "transcript", {utt: words[utt] for utt in codes if utt in words})
+        frames = {utt: len(kaldiio.load_mat(place)) // n for utt, place in codes.items()}
+        write_scp(folder / "feats_shape", {utt: f"{t},{dim}" for utt, t in frames.items()})
+        _write_lines(folder / "feats_dim", [str(dim)])
+        write_scp(folder / "feats.scp", read_scp(scp))
+    for list_name, source in (("lm_train.txt", "text"), ("lm_train_transcript.txt", "transcript")):
+        write_scp(root / list_name, read_scp(root / sets[0] / source))
+    # Names of slu.sh's experiments do not say which features they have.
+    return ["--stage", "5", "--feats_type", "extracted", "--expdir", f"exp/{name}"]
+
+
+def _name(codes_dir: Path, codebooks: str) -> str:
+    """Return a name of the codec, whose experiment has these codes, and of the codebooks."""
+    folder = codes_dir.resolve()
+    codec = folder.parent.name if folder.name == "codes" else folder.name
+    return f"{codec}_q{codebooks.replace(',', '+')}"
+
+
+def _case(merge: bool) -> str:
+    """Return what asr2.sh calls tokens without (rm) and with (ts) repetitions."""
+    return "rm" if merge else "ts"
+
+
+def _characters(place: str, info: CodesInfo) -> str:
+    """Return the codes of the only codebook as a word of as many characters."""
+    codes = unflatten_codes(kaldiio.load_mat(place), info.codebook_sizes)
+    return "".join(chr(FIRST_CHARACTER + code) for code in codes[0])
+
+
+def _features(
+    places: Mapping[str, str], vectors: np.ndarray, n: int, utts: Sequence[str]
+) -> Iterator[np.ndarray]:
+    """Yield the sums (T, D) of the entries of each frame's n codes; vectors: (V, D)."""
+    for utt in utts:
+        codes = kaldiio.load_mat(places[utt]).reshape(-1, n)
+        yield vectors[codes].sum(axis=1)
+
+
+def _write_labels(folder: Path, inputs: Path, text: str, feats_type: str) -> None:
+    """Write what is said as `text`, speakers, and the type of the features."""
+    speakers = read_scp(inputs / "utt2spk")
+    write_scp(folder / text, read_scp(inputs / "text"))
+    write_scp(folder / "utt2spk", speakers)
+    write_spk2utt(folder, speakers)
+    _write_lines(folder / "feats_type", [feats_type])
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    write_text(path, "".join(f"{line}\n" for line in lines))
