@@ -1,0 +1,1 @@
+../../../librispeech/codec1/local/ablations.py

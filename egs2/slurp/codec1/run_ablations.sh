@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The variants of conf/ablations.yaml, trained at one small size, and their table. Stages 1 to 3 of
+# run.sh must have been run with this ssl_config.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ./path.sh
+
+python local/ablations.py \
+    --train_set train --valid_set devel --test_set test \
+    --ssl_config conf/ssl/wavlm_large_l23_km1000.yaml "$@"
