@@ -1,9 +1,9 @@
 """STACodec for ESPnet: discrete speech tokens that sound good and carry meaning.
 
-Importing this package registers the codec and its frontends: `--codec stacodec` then works
-wherever ESPnet's `espnet2.tasks.gan_codec.codec_choices` is used, `--frontend stacodec` in the
-tasks that read audio, `--frontend code_mixture` in ASR, SLU and translation. ESPnet itself is
-imported only when it is needed.
+Importing this package registers the codec, its frontends and an encoder: `--codec stacodec` then
+works wherever ESPnet's `espnet2.tasks.gan_codec.codec_choices` is used, `--frontend stacodec` in
+the tasks that read audio, `--frontend code_mixture` and `--encoder convolution` in ASR, SLU and
+translation. ESPnet itself is imported only when it is needed.
 """
 
 from typing import TYPE_CHECKING
@@ -46,10 +46,12 @@ def _register_codec(gan_codec) -> None:
 @wrapt.when_imported("espnet2.tasks.asr")
 @wrapt.when_imported("espnet2.tasks.mt")
 @wrapt.when_imported("espnet2.tasks.slu")
-def _register_code_mixture(task) -> None:
-    """Add the frontend of codes to a task's choices."""
+def _register_code_readers(task) -> None:
+    """Add the frontend and the encoder of codes to a task's choices."""
+    from espnet_stacodec.encoder.convolution import ConvolutionEncoder
     from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 
+    task.encoder_choices.classes["convolution"] = ConvolutionEncoder
     task.frontend_choices.classes["code_mixture"] = CodeMixtureFrontend
 
 

@@ -17,7 +17,7 @@ ORDER = [
     {"semantic", "gan_codec", "experiment", "format_audio", "data_prep"},
     {"iterators", "train", "packing", "releases", "batching"},
     {"tasks", "inference"},
-    {"frontend"},
+    {"encoder", "frontend"},
     {"downstream", "evaluation"},
     {"bin"},
 ]

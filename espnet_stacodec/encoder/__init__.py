@@ -1,0 +1,1 @@
+"""Encoders for ESPnet's tasks that read codes."""
