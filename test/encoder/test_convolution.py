@@ -1,5 +1,7 @@
 """The encoder of residual convolutions, alone and in ESPnet's tasks."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -57,6 +59,6 @@ def test_sizes_that_cannot_be(bad):
 
 @pytest.mark.parametrize("task", ["asr", "mt", "slu"])
 def test_espnet_knows_it(task):
-    tasks = __import__(f"espnet2.tasks.{task}", fromlist=["encoder_choices"])
+    tasks = importlib.import_module(f"espnet2.tasks.{task}")
     assert tasks.encoder_choices.get_class("convolution") is ConvolutionEncoder
     assert tasks.encoder_choices.get_class("convolution")(input_size=3).output_size() == 128

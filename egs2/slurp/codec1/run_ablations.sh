@@ -2,7 +2,7 @@
 # The variants of conf/ablations.yaml, trained at one small size, and their table. Stages 1 to 3 of
 # run.sh must have been run with this ssl_config.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd -P "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 
 python local/ablations.py \

@@ -1,6 +1,7 @@
 """Train the variants of conf/ablations.yaml and print one table of what each reaches.
 
-All have the same size, number of steps, seed and data. What is finished is kept when run again.
+All have the same size, seed and data; steps and learning rates are what ablations.yaml says.
+What is finished is kept when run again.
 """
 
 import argparse
