@@ -122,7 +122,8 @@ class CodeMixtureFrontend(AbsFrontend):
 
     def embed(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the mixture (B, T, E) of the embeddings of ids (B, T, n)."""
-        return torch.einsum("btne,n->bte", self.embedding(frames), self.mixture.softmax(0))
+        # Not einsum: its matrix product rounds by the shape of the batch, on some CPUs.
+        return (self.embedding(frames) * self.mixture.softmax(0)[:, None]).sum(-2)
 
     def _frames(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return ids (B, T * n) as (B, T, n)."""
