@@ -34,7 +34,10 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` (UTF-8) atomically."""
+    """Write `text` (UTF-8) atomically; a file that holds it already stays, with its time."""
+    path = Path(path)
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -1,5 +1,7 @@
 """Files that appear whole or not at all, two-column lists, fingerprints."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,16 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError("stop")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_says_the_same_already_keeps_its_time(tmp_path):
+    path = tmp_path / "text"
+    write_text(path, "ü\n")
+    os.utime(path, (1, 1))
+    write_text(path, "ü\n")
+    assert path.stat().st_mtime == 1
+    write_text(path, "u\n")
+    assert path.stat().st_mtime > 1 and path.read_text() == "u\n"
 
 
 def test_a_list_comes_back_as_it_was_written(tmp_path):

@@ -47,9 +47,10 @@ def recognize(
         StageError: If a process fails; its log is named.
     """
     config_option, model_option = choose(MODEL_OPTIONS, task, "task")
-    utterances = list(read_scp(streams[0].split(",")[0]))
+    lists = [Path(stream.split(",")[0]) for stream in streams]
+    utterances = list(read_scp(lists[0]))
     # Options may name files, e.g. the decoding configuration.
-    files = [model_file, *(Path(option) for option in options if Path(option).is_file())]
+    files = [model_file, *lists, *(Path(option) for option in options if Path(option).is_file())]
     identities = [_identity(file) for file in files]
     made_of = json.dumps([task, identities, list(streams), list(options), utterances])
     state = out_dir / "parts" / "made_of.json"

@@ -186,6 +186,19 @@ def test_other_options_and_utterances_are_decoded_anew(says, processes, tmp_path
     assert list(says(options=[*options, "--beam_size", "2"])) == ["utt3", "utt7"]
 
 
+def test_codes_that_were_made_again_are_decoded_anew(says, processes, tmp_path):
+    says()
+    scp = tmp_path / "codes.scp"
+    write_scp(scp, read_scp(scp))  # the same list: it stays as it is
+    says()
+    assert len(processes) == 2
+    places = read_scp(scp)
+    scp.unlink()  # as write_arks does before it writes other codes
+    write_scp(scp, places)
+    says()
+    assert len(processes) == 4
+
+
 def test_a_process_that_fails_names_its_log(says, processes, tmp_path):
     write_text(tmp_path / "1epoch.pth", "fail")
     with pytest.raises(StageError) as error:
