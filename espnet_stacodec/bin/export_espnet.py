@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.downstream.targets import TARGETS
 
 SCRIPTS = {"asr2": "./asr2.sh", "slu1": "./slu.sh"}
 
@@ -30,7 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--target",
-        choices=("words", "intent_words", "intent"),
+        choices=TARGETS,
         help="what the model is to say (default: words for asr2, intent_words for slu1)",
     )
     return parser

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.downstream.targets import TARGETS
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -23,7 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target",
         default="words",
-        choices=("words", "intent_words", "intent"),
+        choices=TARGETS,
         help="what the model is to say",
     )
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.downstream.targets import TARGETS
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -22,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target",
         default="words",
-        choices=("words", "intent_words", "intent"),
+        choices=TARGETS,
         help="what the model says",
     )
     parser.add_argument("--title", required=True, help="what was recognized with what")

@@ -7,7 +7,7 @@
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import kaldiio
@@ -19,32 +19,13 @@ from espnet_stacodec.arks import write_arks
 from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
 from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
+from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
 
 # Utterances that may lack their codes or their text, of all of a set; more are an error.
 TOLERATED_SHARE = 0.01
 NAMED_UTTERANCES = 10
-
-
-def _words(text: str, intent: str | None) -> str:
-    return text
-
-
-def _intent_and_words(text: str, intent: str | None) -> str:
-    return f"{intent} {text}".strip() if intent else ""
-
-
-def _intent(text: str, intent: str | None) -> str:
-    return intent or ""
-
-
-# What the model is to say of an utterance.
-TARGETS: dict[str, Callable[[str, str | None], str]] = {
-    "words": _words,
-    "intent_words": _intent_and_words,
-    "intent": _intent,
-}
 
 
 @typechecked
@@ -103,11 +84,11 @@ def prepare_inputs(
         codec_fingerprint=whole.codec_fingerprint,
         codebooks=chosen,
     )
-    say = choose(TARGETS, target, "target")
+    said = choose(TARGETS, target, "target")
     seen: set[str] = set()
     for name in sets:
-        lists = _read_set(codes_dir / name, "codes", read_code_places(codes_dir / name), say)
-        _warn_of_unseen(name, lists.get("intent", {}), seen)
+        lists = _read_set(codes_dir / name, "codes", read_code_places(codes_dir / name), said)
+        _warn_of_unseen(name, lists["text"], said, seen)
         _write_lists(out_dir / name, lists)
         made_with = f"{whole.codec_fingerprint} {chosen} {merge} {codes_dir / name}"
         compute = functools.partial(_flat_inputs, lists["codes"], whole, info, merge)
@@ -143,15 +124,15 @@ def prepare_audio(dump_dir: Path, sets: Sequence[str], target: str, out_dir: Pat
         StageError: If a set has not been made.
         DataError: If too many utterances lack their text.
     """
-    say = choose(TARGETS, target, "target")
+    said = choose(TARGETS, target, "target")
     seen: set[str] = set()
     for name in sets:
         scp = dump_dir / name / "wav.scp"
         if not scp.exists():
             raise StageError(f"{scp}: not there; run stages 1 and 2 of the codec's recipe.")
         places = {utt: _locate(place, dump_dir / name) for utt, place in read_scp(scp).items()}
-        lists = _read_set(dump_dir / name, "wav.scp", places, say)
-        _warn_of_unseen(name, lists.get("intent", {}), seen)
+        lists = _read_set(dump_dir / name, "wav.scp", places, said)
+        _warn_of_unseen(name, lists["text"], said, seen)
         _write_lists(out_dir / name, lists)
         write_scp(out_dir / name / "wav.scp", lists["wav.scp"])
 
@@ -178,12 +159,14 @@ def _read_set(
     folder: Path,
     kind: str,
     inputs: Mapping[str, str],
-    say: Callable[[str, str | None], str],
+    said: Target,
 ) -> dict[str, Mapping[str, str]]:
     """Return the lists of a set, of the utterances that have all: `kind`, text, utt2spk, intent."""
     words = read_scp(folder / "text")
     intents = read_scp(folder / "intent") if (folder / "intent").exists() else {}
-    text = {utt: say(words.get(utt, ""), intents.get(utt)) for utt in sorted({*words, *intents})}
+    text = {
+        utt: said.say(words.get(utt, ""), intents.get(utt)) for utt in sorted({*words, *intents})
+    }
     lacking = {
         kind: sorted(set(text) - set(inputs)),
         "text": sorted(utt for utt in inputs if not text.get(utt)),
@@ -212,18 +195,21 @@ def _check_lacking(folder: Path, lacking: Mapping[str, Sequence[str]], total: in
         logging.warning("%s and are left out", message)
 
 
-def _warn_of_unseen(name: str, intents: Mapping[str, str], seen: set[str]) -> None:
-    """Log the intents that the first set, which is trained on, does not have."""
-    if not seen:
-        seen.update(intents.values())
+def _warn_of_unseen(name: str, text: Mapping[str, str], said: Target, seen: set[str]) -> None:
+    """Log the classes that the first set, which is trained on, does not have."""
+    if not said.label:
         return
-    unseen = sorted(set(intents.values()) - seen)
+    classes = [words.split()[0] for words in text.values()]
+    if not seen:
+        seen.update(classes)
+        return
+    unseen = sorted(set(classes) - seen)
     if unseen:
-        count = sum(intent in unseen for intent in intents.values())
         logging.warning(
-            "%s: %d utterances have intents that are not in training and cannot be right: %s",
+            "%s: %d utterances have %ss that are not in training and cannot be right: %s",
             name,
-            count,
+            sum(label in unseen for label in classes),
+            said.label,
             ", ".join(unseen),
         )
 

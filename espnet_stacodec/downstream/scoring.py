@@ -1,4 +1,4 @@
-"""Scores of recognized text: ESPnet's result tables, intent accuracy and confusions."""
+"""Scores of recognized text: ESPnet's result tables, accuracy and confusions of intents."""
 
 import json
 from collections import Counter
@@ -8,7 +8,9 @@ from pathlib import Path
 from splet.alignment import levenshtein_alignment
 from typeguard import typechecked
 
+from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.recognition import read_hypotheses
+from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.files import read_scp, write_text
 
@@ -54,13 +56,13 @@ def score_words(
 
 
 @typechecked
-def score_intents(
+def score_classes(
     references: Mapping[str, str], hypotheses: Mapping[str, str]
 ) -> dict[str, float | list]:
-    """Return accuracy (%) and confusions of intents, the first words of the texts.
+    """Return accuracy (%) and confusions of classes, e.g. intents: the first words of the texts.
 
     Returns:
-        snt, right, accuracy, and confusions: [intent, recognized as, times], most often first.
+        snt, right, accuracy, and confusions: [class, recognized as, times], most often first.
     """
     pairs = Counter(
         (_first_word(reference), _first_word(hypotheses[utt]))
@@ -108,24 +110,29 @@ def write_scores(
     """Score sets and write RESULTS.md and results.json (one line); returns the tables.
 
     Args:
-        target: What the model says: "words", "intent_words" or "intent".
+        target: What the model says, one of `TARGETS`.
         title: Heading: what was recognized with what.
         train_text: Targets of the training set: what always saying its commonest one reaches is
             shown as chance.
         pairs: References and hypotheses of each set.
         out_dir: Where to write.
     """
+    said = choose(TARGETS, target, "target")
+    training = list(read_scp(train_text).values())
     scores: dict[str, dict] = {}
     for name, (reference, hypothesis) in pairs.items():
         references, hypotheses = read_pair(reference, hypothesis)
-        chance = dict.fromkeys(references, _commonest(read_scp(train_text).values(), target))
-        scores[name] = _score(target, references, hypotheses)
-        scores[name + CHANCE] = _score(target, references, chance)
+        scores[name] = _score(said, references, hypotheses)
+        chance = dict.fromkeys(references, _commonest(said, training))
+        scores[name + CHANCE] = _score(said, references, chance)
     sections = [f"# {title}"]
-    if target != "words":
-        sections.append(_intent_table(scores))
-    for part, unit in (("wer", "Wrd"), ("cer", "Chr")):
-        if target != "intent":
+    if said.label:
+        # Numbers of tasks with other classes are not comparable: a table says how many.
+        count = len({_first_word(text) for text in training})
+        heading = f"## {said.label.capitalize()}s, {count} of them in training"
+        sections.append(f"{heading}\n\n{_class_table(scores, said.label)}")
+    if said.has_words:
+        for part, unit in (("wer", "Wrd"), ("cer", "Chr")):
             sections.append(f"## {part.upper()}\n\n{_error_table(scores, part, unit)}")
     table = "\n\n".join(sections) + "\n"
     write_text(out_dir / "results.json", json.dumps({"title": title, "sets": scores}) + "\n")
@@ -133,13 +140,13 @@ def write_scores(
     return table
 
 
-def _score(target: str, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict:
+def _score(said: Target, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict:
     scores: dict = {}
-    if target != "words":
-        scores["intent"] = score_intents(references, hypotheses)
+    if said.label:
+        scores[said.label] = score_classes(references, hypotheses)
         references = {utt: _after_first(text) for utt, text in references.items()}
         hypotheses = {utt: _after_first(text) for utt, text in hypotheses.items()}
-    if target != "intent":
+    if said.has_words:
         scores["wer"] = score_words(references, hypotheses)
         scores["cer"] = score_words(references, hypotheses, characters=True)
     return scores
@@ -149,30 +156,29 @@ def _after_first(text: str) -> str:
     return text.partition(" ")[2]
 
 
-def _commonest(texts: Iterable[str], target: str) -> str:
-    """Return the commonest target; for intents, with the commonest words."""
+def _commonest(said: Target, texts: Iterable[str]) -> str:
+    """Return the commonest target; where it begins with a class, of the commonest class."""
     counted = Counter(texts)
-    if target == "words":
+    if not said.label:
         return counted.most_common(1)[0][0]
-    intents: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
     for text, times in counted.items():
-        intents[_first_word(text)] += times
-    best = intents.most_common(1)[0][0]
+        classes[_first_word(text)] += times
+    best = classes.most_common(1)[0][0]
     return max((t for t in counted if _first_word(t) == best), key=lambda t: counted[t])
 
 
-def _intent_table(scores: Mapping[str, dict]) -> str:
-    lines = ["## Intents", "", "| dataset | Snt | right | accuracy (%) |", "|---|---|---|---|"]
+def _class_table(scores: Mapping[str, dict], label: str) -> str:
+    lines = ["| dataset | Snt | right | accuracy (%) |", "|---|---|---|---|"]
     for name, score in scores.items():
-        intent = score["intent"]
-        cells = f"{intent['snt']} | {intent['right']} | {intent['accuracy']:.1f}"
-        lines.append(f"| {name} | {cells} |")
+        s = score[label]
+        lines.append(f"| {name} | {s['snt']} | {s['right']} | {s['accuracy']:.1f} |")
     for name, score in scores.items():
-        confusions = score["intent"]["confusions"]
+        confusions = score[label]["confusions"]
         if confusions and not name.endswith(CHANCE):
             shown = confusions[:SHOWN_CONFUSIONS]
             title = f"Confusions of {name}, the commonest {len(shown)} of {len(confusions)}:"
-            lines += ["", title, "", "| intent | recognized as | times |", "|---|---|---|"]
+            lines += ["", title, "", f"| {label} | recognized as | times |", "|---|---|---|"]
             lines += [f"| {a} | {b} | {n} |" for a, b, n in shown]
     return "\n".join(lines)
 

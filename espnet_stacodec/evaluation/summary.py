@@ -8,6 +8,7 @@ from typing import Any
 
 from typeguard import typechecked
 
+from espnet_stacodec.downstream.scoring import CHANCE
 from espnet_stacodec.errors import StageError
 
 COLUMNS = (
@@ -17,13 +18,13 @@ COLUMNS = (
     ("wer", "WER (%)", 1),
     ("cer", "CER (%)", 1),
     ("intent", "intent accuracy (%)", 1),
+    ("scenario", "scenario accuracy (%)", 1),
 )
-CHANCE = "always the commonest"
 
 
 @typechecked
 def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> str:
-    """Return a Markdown table with a row for each system, and one for chance.
+    """Return a Markdown table with a row for each system, one for chance, and columns with figures.
 
     Args:
         systems: results.json files of stage 6 (codec) and stage 7 (ASR, SLU), by name.
@@ -43,18 +44,19 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
                 there = ", ".join(sets)
                 raise StageError(f"{path}: no scores of {dataset}; it has {there}.")
             rows[name] |= _scores(sets[dataset])
-            chance |= _scores(sets.get(f"{dataset}, {CHANCE}", {}))
+            chance |= _scores(sets.get(dataset + CHANCE, {}))
     if chance:
-        rows[CHANCE] = chance
+        rows[CHANCE.removeprefix(", ")] = chance
+    columns = [column for column in COLUMNS if any(column[0] in row for row in rows.values())]
     lines = [
-        "| system | " + " | ".join(title for _, title, _ in COLUMNS) + " |",
-        "|---|" + "---|" * len(COLUMNS),
+        "| system | " + " | ".join(title for _, title, _ in columns) + " |",
+        "|---|" + "---|" * len(columns),
     ]
     for name, row in rows.items():
-        values = (row.get(key, math.nan) for key, _, _ in COLUMNS)
+        values = (row.get(key, math.nan) for key, _, _ in columns)
         cells = [
             "-" if math.isnan(value) else f"{value:.{digits}f}"
-            for value, (_, _, digits) in zip(values, COLUMNS, strict=True)
+            for value, (_, _, digits) in zip(values, columns, strict=True)
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -64,6 +66,5 @@ def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of the table that one results.json has of a set."""
     found = {key: scores[key] for key in ("pesq", "stoi", "kbps") if scores.get(key) is not None}
     found |= {key: scores[key]["err"] for key in ("wer", "cer") if key in scores}
-    if "intent" in scores:
-        found["intent"] = scores["intent"]["accuracy"]
+    found |= {key: scores[key]["accuracy"] for key in ("intent", "scenario") if key in scores}
     return found

@@ -107,8 +107,13 @@ def utt_offset(codes_dir, utt):
     return read_scp(codes_dir / "train" / "codes.scp")[utt].rsplit(":", 1)[1]
 
 
-@pytest.mark.parametrize(("target", "text"), [("words", "LIGHTS ON"), ("intent", "lights")])
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [("words", "LIGHTS ON"), ("intent", "lights_on"), ("scenario", "lights")],
+)
 def test_what_is_to_be_said(codes_dir, tmp_path, target, text):
+    utts = read_scp(codes_dir / "train" / "intent")
+    write_scp(codes_dir / "train" / "intent", dict.fromkeys(utts, "lights_on"))
     prepare_inputs(codes_dir, ["train"], "1", target, tmp_path / "dump")
     assert set(read_scp(tmp_path / "dump" / "train" / "text").values()) == {text}
 

@@ -7,7 +7,7 @@ import pytest
 
 from espnet_stacodec.downstream.scoring import (
     read_pair,
-    score_intents,
+    score_classes,
     score_words,
     write_scores,
 )
@@ -21,7 +21,7 @@ def test_what_was_said_has_no_errors():
     for characters in (False, True):
         scores = score_words(REFERENCES, REFERENCES, characters)
         assert scores["corr"] == 100 and scores["err"] == scores["s_err"] == 0
-    assert score_intents(REFERENCES, REFERENCES)["accuracy"] == 100
+    assert score_classes(REFERENCES, REFERENCES)["accuracy"] == 100
 
 
 def test_errors_of_words_by_hand():
@@ -56,14 +56,14 @@ def test_nothing_recognized_is_deleted():
 
 def test_intents_by_hand():
     hypotheses = {"a": "PLAY", "b": "PLAY SOME", "c": "STOP", "d": "PLAY"}
-    scores = score_intents(REFERENCES, hypotheses)
+    scores = score_classes(REFERENCES, hypotheses)
     assert scores == {
         "snt": 4,
         "right": 1,
         "accuracy": 25.0,
         "confusions": [["STOP", "PLAY", 2], ["PLAY", "STOP", 1]],
     }
-    nothing = score_intents(REFERENCES, dict.fromkeys(REFERENCES, " "))
+    nothing = score_classes(REFERENCES, dict.fromkeys(REFERENCES, " "))
     assert nothing["confusions"] == [["PLAY", "(nothing)", 2], ["STOP", "(nothing)", 2]]
 
 
@@ -122,6 +122,14 @@ def test_tables_of_intents(pairs, tmp_path):
         "| intent | recognized as | times |\n|---|---|---|\n| play | (nothing) | 1 |\n"
     )
     assert scores["test, always the commonest"]["intent"]["confusions"] == [["stop", "play", 1]]
+
+
+def test_tables_say_how_many_classes_there_are(pairs, tmp_path):
+    table, _ = write(pairs, tmp_path, "intent")
+    assert "## Intents, 2 of them in training\n" in table
+    table, scores = write(pairs, tmp_path, "scenario")
+    assert "## Scenarios, 2 of them in training\n" in table and set(scores["test"]) == {"scenario"}
+    assert "| scenario | recognized as | times |" in table
 
 
 def test_the_intent_is_not_one_of_the_words(pairs, tmp_path):

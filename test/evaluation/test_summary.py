@@ -36,7 +36,15 @@ def test_a_row_for_each_system_and_one_for_chance(tmp_path):
 
 def test_a_metric_that_is_not_defined_has_no_figure(tmp_path):
     codec = results(tmp_path / "codec.json", {"test": {"pesq": None, "stoi": 0.8, "kbps": 4.0}})
-    assert "| sta | - | 0.800 |" in summarize_systems({"sta": [codec]}, "test")
+    other = results(tmp_path / "other.json", {"test": {"pesq": 1.5, "stoi": 0.8}})
+    table = summarize_systems({"sta": [codec], "other": [other]}, "test")
+    assert "| sta | - | 0.800 | 4.00 |" in table and "| other | 1.50 | 0.800 | - |" in table
+
+
+def test_a_metric_that_no_system_has_has_no_column(tmp_path):
+    slu = results(tmp_path / "slu.json", {"test": {"scenario": {"accuracy": 90.0}}})
+    table = summarize_systems({"sta": [slu]}, "test")
+    assert table.splitlines()[0] == "| system | scenario accuracy (%) |"
 
 
 def test_results_that_are_not_there(tmp_path):
