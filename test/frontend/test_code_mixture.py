@@ -9,7 +9,7 @@ from espnet2.torch_utils.initialize import initialize
 from torch import nn
 
 from espnet_stacodec.errors import ConfigError, TokenError
-from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
+from espnet_stacodec.frontend.code_mixture import MIXTURE_SPEED, CodeMixtureFrontend
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_a_frame_worked_by_hand():
     frontend = CodeMixtureFrontend(input_size=4, n_codebooks=2, embed_dim=2)
     with torch.no_grad():
         frontend.embedding.weight.copy_(torch.tensor([[0.0, 0], [0, 0], [1, 2], [5, -2]]))
-        frontend.mixture.copy_(torch.tensor([3.0, 1.0]).log())
+        frontend.mixture.copy_(torch.tensor([3.0, 1.0]).log() / MIXTURE_SPEED)
     out, lengths = frontend(torch.tensor([[2, 3, 3, 2]]), torch.tensor([4]))
     # 3/4 of the first codebook's embedding and 1/4 of the second's.
     torch.testing.assert_close(out, torch.tensor([[[2.0, 1.0], [4.0, -1.0]]]))
