@@ -18,6 +18,7 @@ semantic_tokens=     # plain semantic tokens, <dumpdir>/semantic/<tag> of stage 
 input=codes          # codes, or audio for a train_config with a frontend that reads it
 codebooks=1          # which codebooks, counted from 1: 1, 1-8, 1,3-4
 merge=false          # leave out frames that repeat the one before
+src_nbpe=0           # sentencepiece units of several codes, of one codebook; 0 for codes alone
 target=${target:-words}      # what is said: words, intent_words, intent, scenario
 token_type=${token_type:-bpe} # units of the target: char, word, bpe
 nbpe=200             # number of units, for bpe
@@ -74,6 +75,7 @@ fi
 if [[ $input == codes ]]; then
     name+=_q${codebooks//,/+}
     [[ $merge == false ]] || name+=_merged
+    ((src_nbpe == 0)) || name+=_bpe$src_nbpe
 fi
 name+=_$target
 inputs=$dumpdir/inputs/$name
@@ -100,7 +102,7 @@ if begin 2 "inputs and targets: $inputs"; then
     if [[ $input == audio ]]; then
         what=(--dump_dir "$raw")
     else
-        what=(--codes_dir "$codes_dir" --codebooks "$codebooks")
+        what=(--codes_dir "$codes_dir" --codebooks "$codebooks" --src_nbpe "$src_nbpe")
         [[ $merge == false ]] || what+=(--merge)
     fi
     python -m espnet_stacodec.bin.prepare_inputs "${what[@]}" --sets "${sets[@]}" \

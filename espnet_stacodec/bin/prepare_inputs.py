@@ -22,6 +22,12 @@ def get_parser() -> argparse.ArgumentParser:
         "--merge", action="store_true", help="leave out frames that repeat the one before"
     )
     parser.add_argument(
+        "--src_nbpe",
+        type=int,
+        default=0,
+        help="sentencepiece units of several codes to learn, of one codebook; 0 for codes alone",
+    )
+    parser.add_argument(
         "--target",
         default="words",
         choices=TARGETS,
@@ -43,7 +49,13 @@ def _work(args: argparse.Namespace) -> None:
         prepare_audio(args.dump_dir, args.sets, args.target, args.out_dir)
     else:
         prepare_inputs(
-            args.codes_dir, args.sets, args.codebooks, args.target, args.out_dir, args.merge
+            args.codes_dir,
+            args.sets,
+            args.codebooks,
+            args.target,
+            args.out_dir,
+            args.merge,
+            args.src_nbpe,
         )
 
 

@@ -27,12 +27,12 @@ from typeguard import typechecked
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.data_dir import write_spk2utt
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
+from espnet_stacodec.downstream.code_units import as_characters
 from espnet_stacodec.downstream.codes_info import CodesInfo
 from espnet_stacodec.downstream.inputs import prepare_inputs
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.files import read_scp, write_scp, write_text
 
-FIRST_CHARACTER = 0x4E00
 TARGET = "ts.en"  # --tgt_case and --tgt_lang that asr2.sh has if it is not given others
 # ESPnet's recipe for LibriSpeech learns 6000 units from 2000 clusters.
 UNITS_PER_CODE = 3
@@ -164,7 +164,7 @@ def _case(merge: bool) -> str:
 def _characters(place: str, info: CodesInfo) -> str:
     """Return the codes of the only codebook as a word of as many characters."""
     codes = unflatten_codes(kaldiio.load_mat(place), info.codebook_sizes)
-    return "".join(chr(FIRST_CHARACTER + code) for code in codes[0])
+    return as_characters(codes[0])
 
 
 def _features(

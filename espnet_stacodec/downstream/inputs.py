@@ -1,13 +1,14 @@
 """What an ASR or SLU recipe trains on: codes of chosen codebooks, or audio, and what is to be said.
 
 <out_dir>/<set>/{codes.scp, codes.<N>.ark, text, utt2spk, intent} and, for all sets,
-<out_dir>/{codes.json, src_tokens.txt, vectors.npy}; for audio <out_dir>/<set>/{wav.scp, text, ...}.
+<out_dir>/{codes.json, src_tokens.txt, codebooks.txt}, vectors.npy for codes that stand alone and
+src_bpe.model for units of several; for audio <out_dir>/<set>/{wav.scp, text, ...}.
 """
 
 import functools
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import kaldiio
@@ -18,6 +19,7 @@ from typeguard import typechecked
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
+from espnet_stacodec.downstream.code_units import CodeUnits
 from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import ConfigError, DataError, StageError
@@ -61,6 +63,7 @@ def prepare_inputs(
     target: str,
     out_dir: Path,
     merge: bool = False,
+    num_units: int = 0,
 ) -> None:
     """Write the inputs and targets of sets, the training set first.
 
@@ -71,13 +74,17 @@ def prepare_inputs(
         target: One of `TARGETS`.
         out_dir: Gets a folder for each set.
         merge: Whether frames that repeat the one before are left out.
+        num_units: How many units of several codes to learn of one codebook; 0 for codes alone.
 
     Raises:
+        ConfigError: If units of several codebooks are asked for.
         StageError: If the codes of a set have not been made.
         DataError: If too many utterances lack their codes or their text.
     """
     whole = CodesInfo.read(codes_dir)
     chosen = parse_codebooks(codebooks, len(whole.codebook_sizes))
+    if num_units and len(chosen) > 1:
+        raise ConfigError(f"src_nbpe learns units of one codebook, not of codebooks '{codebooks}'.")
     info = CodesInfo(
         codebook_sizes=[whole.codebook_sizes[book - 1] for book in chosen],
         frame_rate_hz=whole.frame_rate_hz,
@@ -86,18 +93,25 @@ def prepare_inputs(
     )
     said = choose(TARGETS, target, "target")
     seen: set[str] = set()
+    units: CodeUnits | None = None
     for name in sets:
         lists = _read_set(codes_dir / name, "codes", read_code_places(codes_dir / name), said)
         _warn_of_unseen(name, lists["text"], said, seen)
         _write_lists(out_dir / name, lists)
-        made_with = f"{whole.codec_fingerprint} {chosen} {merge} {codes_dir / name}"
-        compute = functools.partial(_flat_inputs, lists["codes"], whole, info, merge)
+        read = functools.partial(_read_codes, lists["codes"], whole, chosen, merge)
+        if num_units and units is None:
+            frames = (codes[0] for codes in read(list(lists["codes"])))
+            units = CodeUnits.learn(frames, num_units, out_dir / "src_bpe.model")
+        made_with = f"{whole.codec_fingerprint} {chosen} {merge} {num_units} {codes_dir / name}"
+        compute = functools.partial(_flat_inputs, read, info, units)
         # Last: with it the set is complete.
         write_arks(out_dir / name / "codes.scp", lists["codes"], made_with, compute)
-    if (codes_dir / VECTORS_NAME).exists():  # ESPnet's own codecs have none
+    # ESPnet's own codecs have no known entries, units of several codes none of their own.
+    if (codes_dir / VECTORS_NAME).exists() and units is None:
         _write_vectors(codes_dir, info, out_dir)
+    tokens = info.token_list() if units is None else units.token_list()
     write_text(out_dir / "codebooks.txt", "".join(f"{book}\n" for book in chosen))
-    write_text(out_dir / "src_tokens.txt", "".join(f"{token}\n" for token in info.token_list()))
+    write_text(out_dir / "src_tokens.txt", "".join(f"{token}\n" for token in tokens))
     info.write(out_dir)
 
 
@@ -220,11 +234,29 @@ def _write_lists(folder: Path, lists: Mapping[str, Mapping[str, str]]) -> None:
             write_scp(folder / name, lists[name])
 
 
-def _flat_inputs(
-    places: Mapping[str, str], whole: CodesInfo, info: CodesInfo, merge: bool, utts: Sequence[str]
+def _read_codes(
+    places: Mapping[str, str],
+    whole: CodesInfo,
+    codebooks: Sequence[int],
+    merge: bool,
+    utts: Sequence[str],
 ) -> Iterator[np.ndarray]:
-    """Yield the flat codes of the chosen codebooks of utterances."""
+    """Yield the codes (n, T) of the chosen codebooks of utterances."""
     for utt in utts:
         codes = unflatten_codes(kaldiio.load_mat(places[utt]), whole.codebook_sizes)
-        chosen = codes[[book - 1 for book in info.codebooks]]
-        yield flatten_codes(merge_runs(chosen) if merge else chosen, info.codebook_sizes)
+        chosen = codes[[book - 1 for book in codebooks]]
+        yield merge_runs(chosen) if merge else chosen
+
+
+def _flat_inputs(
+    read: Callable[[Sequence[str]], Iterator[np.ndarray]],
+    info: CodesInfo,
+    units: CodeUnits | None,
+    utts: Sequence[str],
+) -> Iterator[np.ndarray]:
+    """Yield the ids of utterances in the source token list."""
+    for codes in read(utts):
+        if units is None:
+            yield flatten_codes(codes, info.codebook_sizes)
+        else:
+            yield units.encode(codes[0])

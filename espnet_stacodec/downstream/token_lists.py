@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from typeguard import typechecked
@@ -47,7 +48,7 @@ def make_token_list(text: Path, token_type: str, num_bpe: int, out_dir: Path) ->
     """
     sentences = list(read_scp(text).values())
     if token_type == "bpe":
-        tokens = _train_sentencepiece(sentences, num_bpe, out_dir / "bpe.model")
+        tokens = train_sentencepiece(sentences, num_bpe, out_dir / "bpe.model")
     else:
         units = choose({**UNITS, "bpe": UNITS["char"]}, token_type, "token_type")
         counts = Counter(unit for sentence in sentences for unit in units(sentence))
@@ -58,8 +59,21 @@ def make_token_list(text: Path, token_type: str, num_bpe: int, out_dir: Path) ->
     return path
 
 
-def _train_sentencepiece(sentences: Sequence[str], size: int, model: Path) -> list[str]:
-    """Train a unigram model and return its units, without its own special tokens."""
+def train_sentencepiece(
+    sentences: Sequence[str], size: int, model: Path, what: str = "nbpe", **options: Any
+) -> list[str]:
+    """Train a unigram model and return its units, without its own special tokens.
+
+    Args:
+        sentences: What to learn from.
+        size: How many units at most, <unk> among them.
+        model: The file to write.
+        what: What the user calls the size.
+        options: Further options of sentencepiece.
+
+    Raises:
+        ConfigError: If there are more characters than units.
+    """
     with atomic_write(model) as temporary:
         try:
             with temporary.open("wb") as file:
@@ -74,12 +88,13 @@ def _train_sentencepiece(sentences: Sequence[str], size: int, model: Path) -> li
                     # In spite of the vocabulary: a text of few words has only so many units.
                     hard_vocab_limit=False,
                     minloglevel=1,
+                    **options,
                 )
         except RuntimeError as error:
             reason = " ".join(str(error).split())
-            raise ConfigError(f"nbpe {size} cannot be made of this text ({reason}).") from error
+            raise ConfigError(f"{what} {size} cannot be made of this text ({reason}).") from error
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     if len(processor) < size:
-        logging.warning("nbpe %d: this text makes only %d units.", size, len(processor))
+        logging.warning("%s %d: this text makes only %d units.", what, size, len(processor))
     units = (processor.id_to_piece(index) for index in range(len(processor)))
     return [unit for unit in units if unit != "<unk>"]

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from espnet_stacodec.arks import write_arks
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
+from espnet_stacodec.downstream.code_units import as_characters
 from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.inputs import (
     merge_runs,
@@ -101,6 +102,24 @@ def test_chosen_codebooks_are_those_of_the_codec(codes_dir, tmp_path):
         np.testing.assert_array_equal(chosen, unflatten_codes(whole, SIZES)[[0, 2]])
     assert read_scp(out / "train" / "text")["train0"] == "lights LIGHTS ON"
     assert read_scp(out / "test" / "intent")["test2"] == "music"
+
+
+def test_units_of_several_codes_say_the_same_codes(codes_dir, tmp_path):
+    alone, units = tmp_path / "alone", tmp_path / "units"
+    prepare_inputs(codes_dir, ["train", "test"], "1", "words", alone)
+    prepare_inputs(codes_dir, ["train", "test"], "1", "words", units, num_units=12)
+    tokens = (units / "src_tokens.txt").read_text().split()
+    assert not (units / "vectors.npy").exists()  # units of several codes have no entries
+    for part in ("train", "test"):
+        for utt, place in read_scp(alone / part / "codes.scp").items():
+            codes = unflatten_codes(kaldiio.load_mat(place), SIZES[:1])[0]
+            ids = kaldiio.load_mat(read_scp(units / part / "codes.scp")[utt])
+            assert "".join(tokens[i] for i in ids) == as_characters(codes)
+
+
+def test_units_are_of_one_codebook(codes_dir, tmp_path):
+    with pytest.raises(ConfigError, match="src_nbpe learns units of one codebook, not of .*'1,3'"):
+        prepare_inputs(codes_dir, ["train"], "1,3", "words", tmp_path / "dump", num_units=12)
 
 
 def utt_offset(codes_dir, utt):
