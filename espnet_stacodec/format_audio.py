@@ -10,25 +10,20 @@ import functools
 import io
 import logging
 import math
-import multiprocessing
 import os
 import shutil
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 import yaml
-from tqdm import tqdm
 from typeguard import typechecked
 
 from espnet_stacodec.data_dir import DataDir
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.parallel import Workers
 
 INT16_STEPS = 1 << 15  # of full scale
 CHUNK_FILES = 16  # handed to a worker at once
@@ -99,12 +94,15 @@ def format_set(
         ConfigError: If `num_jobs` is not positive.
     """
     data, out_dir = DataDir.read(data_dir), Path(out_dir)
-    if num_jobs < 1:
-        raise ConfigError(f"At least one process must work, got {num_jobs}; set --nj 1 or more.")
-    _check_sources(data_dir, data)
     rules = rules or AudioRules()
-    _discard_outdated(out_dir, data, rules)
-    outcomes = list(_outcomes(data, out_dir, rules, num_jobs))
+    with Workers(num_jobs) as workers:
+        _check_sources(data_dir, data)
+        _discard_outdated(out_dir, data, rules)
+        work = functools.partial(_format_one, out_dir=out_dir, rules=rules)
+        items = list(data.wav.items())
+        outcomes = list(
+            workers.map(work, items, f"format {out_dir}", "utts", chunk_size=CHUNK_FILES)
+        )
     kept = {outcome.utt_id: outcome.num_samples for outcome in outcomes if not outcome.rejection}
     rejected = {outcome.utt_id: outcome.rejection for outcome in outcomes if outcome.rejection}
     write_scp(out_dir / "rejected.txt", rejected)
@@ -156,38 +154,6 @@ def _discard_outdated(out_dir: Path, data: DataDir, rules: AudioRules) -> None:
     (out_dir / "wav").mkdir(parents=True, exist_ok=True)
     write_scp(sources, data.wav)
     write_text(settings, wanted)
-
-
-def _outcomes(data: DataDir, out_dir: Path, rules: AudioRules, num_jobs: int) -> Iterator[Outcome]:
-    """Yield the outcome of every utterance, in the order of the list."""
-    work = functools.partial(_format_one, out_dir=out_dir, rules=rules)
-    progress = functools.partial(tqdm, total=len(data.wav), desc=f"format {out_dir}", unit=" utts")
-    if num_jobs == 1:
-        yield from progress(map(work, data.wav.items()))
-        return
-    # Spawned, not forked: a caller that has loaded torch holds threads, which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    workers = min(num_jobs, len(data.wav))
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-        try:
-            yield from progress(pool.map(work, data.wav.items(), chunksize=CHUNK_FILES))
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"{out_dir}: a worker process was killed, perhaps for lack of memory; run it again"
-                f" with fewer than --nj {num_jobs}."
-            ) from error
-
-
-def _end_with_parent() -> None:
-    """Make this worker end when its parent does: after a `kill -9` it would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only workers call this"
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _format_one(item: tuple[str, str], out_dir: Path, rules: AudioRules) -> Outcome:
