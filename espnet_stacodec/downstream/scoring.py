@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from splet.alignment import levenshtein_alignment
@@ -16,7 +16,7 @@ from espnet_stacodec.files import read_scp, write_text
 
 HEADER = "| dataset | Snt | {} | Corr | Sub | Del | Ins | Err | S.Err |"
 UNKNOWN = "(nothing)"
-CHANCE = ", always the commonest"  # after a set's name: what chance reaches on it
+CHANCE = "{}, always the commonest"  # the row of what chance reaches on a set
 SHOWN_CONFUSIONS = 20  # in RESULTS.md; results.json has all
 
 
@@ -120,22 +120,24 @@ def write_scores(
     said = choose(TARGETS, target, "target")
     training = list(read_scp(train_text).values())
     scores: dict[str, dict] = {}
+    chance: dict[str, dict] = {}
     for name, (reference, hypothesis) in pairs.items():
         references, hypotheses = read_pair(reference, hypothesis)
         scores[name] = _score(said, references, hypotheses)
-        chance = dict.fromkeys(references, _commonest(said, training))
-        scores[name + CHANCE] = _score(said, references, chance)
+        always = dict.fromkeys(references, _commonest(said, training))
+        chance[name] = _score(said, references, always)
     sections = [f"# {title}"]
     if said.label:
         # Numbers of tasks with other classes are not comparable: a table says how many.
         count = len({_first_word(text) for text in training})
         heading = f"## {said.label.capitalize()}s, {count} of them in training"
-        sections.append(f"{heading}\n\n{_class_table(scores, said.label)}")
+        sections.append(f"{heading}\n\n{_class_table(scores, chance, said.label)}")
     if said.has_words:
         for part, unit in (("wer", "Wrd"), ("cer", "Chr")):
-            sections.append(f"## {part.upper()}\n\n{_error_table(scores, part, unit)}")
+            sections.append(f"## {part.upper()}\n\n{_error_table(scores, chance, part, unit)}")
     table = "\n\n".join(sections) + "\n"
-    write_text(out_dir / "results.json", json.dumps({"title": title, "sets": scores}) + "\n")
+    results = {"title": title, "sets": scores, "chance": chance}
+    write_text(out_dir / "results.json", json.dumps(results) + "\n")
     write_text(out_dir / "RESULTS.md", table)
     return table
 
@@ -168,14 +170,22 @@ def _commonest(said: Target, texts: Iterable[str]) -> str:
     return max((t for t in counted if _first_word(t) == best), key=lambda t: counted[t])
 
 
-def _class_table(scores: Mapping[str, dict], label: str) -> str:
+def _with_chance(
+    scores: Mapping[str, dict], chance: Mapping[str, dict], part: str
+) -> Iterator[tuple[str, dict]]:
+    """Yield the name of each row of a table, and what it shows."""
+    for name in scores:
+        yield name, scores[name][part]
+        yield CHANCE.format(name), chance[name][part]
+
+
+def _class_table(scores: Mapping[str, dict], chance: Mapping[str, dict], label: str) -> str:
     lines = ["| dataset | Snt | right | accuracy (%) |", "|---|---|---|---|"]
-    for name, score in scores.items():
-        s = score[label]
+    for name, s in _with_chance(scores, chance, label):
         lines.append(f"| {name} | {s['snt']} | {s['right']} | {s['accuracy']:.1f} |")
     for name, score in scores.items():
         confusions = score[label]["confusions"]
-        if confusions and not name.endswith(CHANCE):
+        if confusions:
             shown = confusions[:SHOWN_CONFUSIONS]
             title = f"Confusions of {name}, the commonest {len(shown)} of {len(confusions)}:"
             lines += ["", title, "", f"| {label} | recognized as | times |", "|---|---|---|"]
@@ -183,10 +193,11 @@ def _class_table(scores: Mapping[str, dict], label: str) -> str:
     return "\n".join(lines)
 
 
-def _error_table(scores: Mapping[str, dict], part: str, unit: str) -> str:
+def _error_table(
+    scores: Mapping[str, dict], chance: Mapping[str, dict], part: str, unit: str
+) -> str:
     lines = [HEADER.format(unit), "|---|---|---|---|---|---|---|---|---|"]
-    for name, score in scores.items():
-        s = score[part]
+    for name, s in _with_chance(scores, chance, part):
         rates = " | ".join(f"{s[k]:.1f}" for k in ("corr", "sub", "del", "ins", "err", "s_err"))
         lines.append(f"| {name} | {s['snt']} | {s['wrd']} | {rates} |")
     return "\n".join(lines)

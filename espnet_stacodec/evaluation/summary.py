@@ -8,7 +8,6 @@ from typing import Any
 
 from typeguard import typechecked
 
-from espnet_stacodec.downstream.scoring import CHANCE
 from espnet_stacodec.errors import StageError
 
 COLUMNS = (
@@ -39,14 +38,15 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
         for path in paths:
             if not path.exists():
                 raise StageError(f"{path}: not there; run the recipe that makes it first.")
-            sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
+            results = json.loads(path.read_text(encoding="utf-8"))
+            sets = results["sets"]
             if dataset not in sets:
                 there = ", ".join(sets)
                 raise StageError(f"{path}: no scores of {dataset}; it has {there}.")
             rows[name] |= _scores(sets[dataset])
-            chance |= _scores(sets.get(dataset + CHANCE, {}))
+            chance |= _scores(results.get("chance", {}).get(dataset, {}))
     if chance:
-        rows[CHANCE.removeprefix(", ")] = chance
+        rows["always the commonest"] = chance
     columns = [column for column in COLUMNS if any(column[0] in row for row in rows.values())]
     lines = [
         "| system | " + " | ".join(title for _, title, _ in columns) + " |",
