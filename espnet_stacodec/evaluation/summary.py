@@ -26,7 +26,9 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
     """Return a Markdown table with a row for each system, one for chance, and columns with figures.
 
     Args:
-        systems: results.json files of stage 6 (codec) and stage 7 (ASR, SLU), by name.
+        systems: results.json files of stage 6 (codec) and stage 7 (ASR, SLU), by name. Of a
+            figure that several have, such as the word errors of an SLU model that says words
+            after the intent, the first counts.
         dataset: The set whose scores are shown.
 
     Raises:
@@ -43,8 +45,8 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
             if dataset not in sets:
                 there = ", ".join(sets)
                 raise StageError(f"{path}: no scores of {dataset}; it has {there}.")
-            rows[name] |= _scores(sets[dataset])
-            chance |= _scores(results.get("chance", {}).get(dataset, {}))
+            rows[name] = _scores(sets[dataset]) | rows[name]
+            chance = _scores(results.get("chance", {}).get(dataset, {})) | chance
     if chance:
         rows["always the commonest"] = chance
     columns = [column for column in COLUMNS if any(column[0] in row for row in rows.values())]

@@ -23,7 +23,12 @@ def test_a_row_for_each_system_and_one_for_chance(tmp_path):
         {"test": {"wer": {"err": 12.34}, "cer": {"err": 5.0}}},
         chance={"test": {"wer": {"err": 93.0}, "cer": {"err": 70.0}}},
     )
-    slu = results(tmp_path / "slu.json", {"test": {"intent": {"accuracy": 90.0}}})
+    words = {"wer": {"err": 45.0}, "cer": {"err": 40.0}}  # of a model that also says intents
+    slu = results(
+        tmp_path / "slu.json",
+        {"test": {"intent": {"accuracy": 90.0}, **words}},
+        chance={"test": {"wer": {"err": 118.0}, "cer": {"err": 90.0}}},
+    )
     table = summarize_systems({"sta": [codec, asr, slu], "undefined": [codec]}, "test")
     lines = table.splitlines()
     assert lines[0].startswith("| system | PESQ-WB | STOI | kbit/s | WER (%) |")
