@@ -23,7 +23,7 @@ from espnet_stacodec.downstream.code_units import CodeUnits
 from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import ConfigError, DataError, StageError
-from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.files import atomic_write, content_key, read_scp, write_scp, write_text
 
 # Utterances that may lack their codes or their text, of all of a set; more are an error.
 TOLERATED_SHARE = 0.01
@@ -77,12 +77,14 @@ def prepare_inputs(
         num_units: How many units of several codes to learn of one codebook; 0 for codes alone.
 
     Raises:
-        ConfigError: If units of several codebooks are asked for.
+        ConfigError: If units of several codebooks, or fewer than none, are asked for.
         StageError: If the codes of a set have not been made.
         DataError: If too many utterances lack their codes or their text.
     """
     whole = CodesInfo.read(codes_dir)
     chosen = parse_codebooks(codebooks, len(whole.codebook_sizes))
+    if num_units < 0:
+        raise ConfigError(f"src_nbpe {num_units} is negative; 0 is for codes alone.")
     if num_units and len(chosen) > 1:
         raise ConfigError(f"src_nbpe learns units of one codebook, not of codebooks '{codebooks}'.")
     info = CodesInfo(
@@ -102,7 +104,9 @@ def prepare_inputs(
         if num_units and units is None:
             frames = (codes[0] for codes in read(list(lists["codes"])))
             units = CodeUnits.learn(frames, num_units, out_dir / "src_bpe.model")
-        made_with = f"{whole.codec_fingerprint} {chosen} {merge} {num_units} {codes_dir / name}"
+        made_with = f"{whole.codec_fingerprint} {chosen} {merge} {codes_dir / name}"
+        if units is not None:  # learned from other utterances, they are others
+            made_with += f" {content_key(units.token_list())}"
         compute = functools.partial(_flat_inputs, read, info, units)
         # Last: with it the set is complete.
         write_arks(out_dir / name / "codes.scp", lists["codes"], made_with, compute)

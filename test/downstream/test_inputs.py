@@ -117,7 +117,21 @@ def test_units_of_several_codes_say_the_same_codes(codes_dir, tmp_path):
             assert "".join(tokens[i] for i in ids) == as_characters(codes)
 
 
+def test_units_of_another_training_set_are_others(codes_dir, tmp_path):
+    out = tmp_path / "dump"
+    for first, second in (("train", "test"), ("test", "train")):
+        prepare_inputs(codes_dir, [first, second], "1", "words", out, num_units=12)
+        again = tmp_path / first
+        prepare_inputs(codes_dir, [first, second], "1", "words", again, num_units=12)
+        for part in ("train", "test"):
+            places = read_scp(again / part / "codes.scp")
+            for utt, place in read_scp(out / part / "codes.scp").items():
+                assert np.array_equal(kaldiio.load_mat(place), kaldiio.load_mat(places[utt]))
+
+
 def test_units_are_of_one_codebook(codes_dir, tmp_path):
+    with pytest.raises(ConfigError, match="src_nbpe -1 is negative"):
+        prepare_inputs(codes_dir, ["train"], "1", "words", tmp_path / "dump", num_units=-1)
     with pytest.raises(ConfigError, match="src_nbpe learns units of one codebook, not of .*'1,3'"):
         prepare_inputs(codes_dir, ["train"], "1,3", "words", tmp_path / "dump", num_units=12)
 
