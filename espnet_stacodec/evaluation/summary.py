@@ -26,9 +26,8 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
     """Return a Markdown table with a row for each system, one for chance, and columns with figures.
 
     Args:
-        systems: results.json files of stage 6 (codec) and stage 7 (ASR, SLU), by name. Of a
-            figure that several have, such as the word errors of an SLU model that says words
-            after the intent, the first counts.
+        systems: results.json files of stage 6 (codec) and stage 7 (ASR, SLU), by name. Word
+            errors are a recognizer's: those of a model that says intents, too, are not shown.
         dataset: The set whose scores are shown.
 
     Raises:
@@ -45,8 +44,8 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
             if dataset not in sets:
                 there = ", ".join(sets)
                 raise StageError(f"{path}: no scores of {dataset}; it has {there}.")
-            rows[name] = _scores(sets[dataset]) | rows[name]
-            chance = _scores(results.get("chance", {}).get(dataset, {})) | chance
+            rows[name] |= _scores(sets[dataset])
+            chance |= _scores(results.get("chance", {}).get(dataset, {}))
     if chance:
         rows["always the commonest"] = chance
     columns = [column for column in COLUMNS if any(column[0] in row for row in rows.values())]
@@ -67,6 +66,6 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
 def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of the table that one results.json has of a set."""
     found = {key: scores[key] for key in ("pesq", "stoi", "kbps") if scores.get(key) is not None}
-    found |= {key: scores[key]["err"] for key in ("wer", "cer") if key in scores}
-    found |= {key: scores[key]["accuracy"] for key in ("intent", "scenario") if key in scores}
-    return found
+    classes = {key: scores[key]["accuracy"] for key in ("intent", "scenario") if key in scores}
+    errors = {key: scores[key]["err"] for key in ("wer", "cer") if key in scores}
+    return found | (classes or errors)

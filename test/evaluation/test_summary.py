@@ -29,7 +29,7 @@ def test_a_row_for_each_system_and_one_for_chance(tmp_path):
         {"test": {"intent": {"accuracy": 90.0}, **words}},
         chance={"test": {"wer": {"err": 118.0}, "cer": {"err": 90.0}}},
     )
-    table = summarize_systems({"sta": [codec, asr, slu], "undefined": [codec]}, "test")
+    table = summarize_systems({"sta": [codec, slu, asr], "undefined": [codec]}, "test")
     lines = table.splitlines()
     assert lines[0].startswith("| system | PESQ-WB | STOI | kbit/s | WER (%) |")
     assert lines[2] == "| sta | 1.23 | 0.800 | 4.00 | 12.3 | 5.0 | 90.0 |"
