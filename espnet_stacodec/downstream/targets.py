@@ -9,7 +9,8 @@ class Target:
     """One kind of text that a model is trained to say.
 
     Attributes:
-        say: Returns it, of the words and the intent of an utterance; "" where either is lacking.
+        say: Returns it, of the words and the intent of an utterance; "" where a part of it is
+            lacking.
         label: What its first word is called, where that is a class to be told; None otherwise.
         has_words: Whether there are words to be recognized, after the class or alone.
     """
@@ -28,7 +29,7 @@ def _intent(text: str, intent: str | None) -> str:
 
 
 def _intent_and_words(text: str, intent: str | None) -> str:
-    return f"{intent} {text}".strip() if intent else ""
+    return f"{intent} {text}" if intent and text else ""
 
 
 def _scenario(text: str, intent: str | None) -> str:

@@ -19,6 +19,7 @@ from espnet_stacodec.downstream.inputs import (
     prepare_audio,
     prepare_inputs,
 )
+from espnet_stacodec.downstream.targets import TARGETS
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.files import read_scp, write_scp
 
@@ -149,6 +150,11 @@ def test_what_is_to_be_said(codes_dir, tmp_path, target, text):
     write_scp(codes_dir / "train" / "intent", dict.fromkeys(utts, "lights_on"))
     prepare_inputs(codes_dir, ["train"], "1", target, tmp_path / "dump")
     assert set(read_scp(tmp_path / "dump" / "train" / "text").values()) == {text}
+
+
+def test_an_intent_without_words_is_not_what_is_to_be_said():
+    said = {name: target.say("", "lights_on") for name, target in TARGETS.items()}
+    assert said == {"words": "", "intent_words": "", "intent": "lights_on", "scenario": "lights"}
 
 
 def test_intents_that_are_not_in_training_are_counted(codes_dir, tmp_path, caplog):
