@@ -92,6 +92,7 @@ def format_set(
     Raises:
         DataError: If an audio file is missing, or no utterance is kept.
         ConfigError: If `num_jobs` is not positive.
+        StageError: If a worker process is killed.
     """
     data, out_dir = DataDir.read(data_dir), Path(out_dir)
     rules = rules or AudioRules()

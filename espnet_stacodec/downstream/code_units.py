@@ -38,7 +38,7 @@ class CodeUnits:
         """Learn at most `size` units from codes (T,) of a training set, and write `model`.
 
         Raises:
-            ConfigError: If there are more different codes than units.
+            ConfigError: If there are not more units than different codes.
         """
         words = [as_characters(codes) for codes in sequences]
         train_sentencepiece(

@@ -2,7 +2,8 @@
 
 <out_dir>/<set>/{codes.scp, codes.<N>.ark, text, utt2spk, intent} and, for all sets,
 <out_dir>/{codes.json, src_tokens.txt, codebooks.txt}, vectors.npy for codes that stand alone and
-src_bpe.model for units of several; for audio <out_dir>/<set>/{wav.scp, text, ...}.
+src_bpe.model for units of several, whose ids the arks then hold, while codes.json still describes
+the codes they are made of; for audio <out_dir>/<set>/{wav.scp, text, ...}.
 """
 
 import functools

@@ -117,22 +117,22 @@ def write_scores(
         pairs: References and hypotheses of each set.
         out_dir: Where to write.
     """
-    said = choose(TARGETS, target, "target")
+    kind = choose(TARGETS, target, "target")
     training = list(read_scp(train_text).values())
     scores: dict[str, dict] = {}
     chance: dict[str, dict] = {}
     for name, (reference, hypothesis) in pairs.items():
         references, hypotheses = read_pair(reference, hypothesis)
-        scores[name] = _score(said, references, hypotheses)
-        always = dict.fromkeys(references, _commonest(said, training))
-        chance[name] = _score(said, references, always)
+        scores[name] = _score(kind, references, hypotheses)
+        always = dict.fromkeys(references, _commonest(kind, training))
+        chance[name] = _score(kind, references, always)
     sections = [f"# {title}"]
-    if said.label:
+    if kind.label:
         # Numbers of tasks with other classes are not comparable: a table says how many.
         count = len({_first_word(text) for text in training})
-        heading = f"## {said.label.capitalize()}s, {count} of them in training"
-        sections.append(f"{heading}\n\n{_class_table(scores, chance, said.label)}")
-    if said.has_words:
+        heading = f"## {kind.label.capitalize()}s, {count} of them in training"
+        sections.append(f"{heading}\n\n{_class_table(scores, chance, kind.label)}")
+    if kind.has_words:
         for part, unit in (("wer", "Wrd"), ("cer", "Chr")):
             sections.append(f"## {part.upper()}\n\n{_error_table(scores, chance, part, unit)}")
     table = "\n\n".join(sections) + "\n"
@@ -142,13 +142,13 @@ def write_scores(
     return table
 
 
-def _score(said: Target, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict:
+def _score(kind: Target, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict:
     scores: dict = {}
-    if said.label:
-        scores[said.label] = score_classes(references, hypotheses)
+    if kind.label:
+        scores[kind.label] = score_classes(references, hypotheses)
         references = {utt: _after_first(text) for utt, text in references.items()}
         hypotheses = {utt: _after_first(text) for utt, text in hypotheses.items()}
-    if said.has_words:
+    if kind.has_words:
         scores["wer"] = score_words(references, hypotheses)
         scores["cer"] = score_words(references, hypotheses, characters=True)
     return scores
@@ -158,10 +158,10 @@ def _after_first(text: str) -> str:
     return text.partition(" ")[2]
 
 
-def _commonest(said: Target, texts: Iterable[str]) -> str:
+def _commonest(kind: Target, texts: Iterable[str]) -> str:
     """Return the commonest target; where it begins with a class, of the commonest class."""
     counted = Counter(texts)
-    if not said.label:
+    if not kind.label:
         return counted.most_common(1)[0][0]
     classes: Counter[str] = Counter()
     for text, times in counted.items():

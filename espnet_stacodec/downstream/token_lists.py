@@ -72,7 +72,7 @@ def train_sentencepiece(
         options: Further options of sentencepiece.
 
     Raises:
-        ConfigError: If there are more characters than units.
+        ConfigError: If there are not more units than different characters.
     """
     with atomic_write(model) as temporary:
         try:
