@@ -1,6 +1,7 @@
 """Waveforms with their tokens, cut into pieces and padded into batches; codes joined again."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 
 from espnet_stacodec.frames import FrameRule, Piece, cut_into_pieces
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
+from espnet_stacodec.gan_codec.windows import Windows
 
-# Longer audio is cut; what the codec's LSTMs and transformers see beyond this hardly matters.
+# Longer audio is cut. What convolutions and LSTMs see beyond the context hardly matters; what a
+# transformer makes of the end of a piece reaches as far back as one of its windows.
 PIECE_SECONDS = 60
 CONTEXT_SECONDS = 4
 
@@ -46,20 +49,34 @@ class Batch:
     num_frames: torch.Tensor | None
 
 
-def pieces_of(num_frames: int, rule: FrameRule) -> list[Piece]:
-    """Return how so many frames are processed."""
+def pieces_of(num_frames: int, rule: FrameRule, windows: Sequence[Windows] = ()) -> list[Piece]:
+    """Return how so many frames are processed.
+
+    Args:
+        num_frames: T.
+        rule: The codec's.
+        windows: Those of the transformers that the frames go through, one after the other. Pieces
+            start where their windows start in the whole, so that a frame is seen with the same
+            neighbours.
+    """
+    context = rule.num_frames(CONTEXT_SECONDS * rule.sample_rate) + sum(w.size for w in windows)
     return cut_into_pieces(
         num_frames,
         rule.num_frames(PIECE_SECONDS * rule.sample_rate),
-        rule.num_frames(CONTEXT_SECONDS * rule.sample_rate),
+        context,
+        math.lcm(*(w.stride for w in windows)),
     )
 
 
 def cut_wave(
-    owner: int, samples: np.ndarray, tokens: np.ndarray | None, rule: FrameRule
+    owner: int,
+    samples: np.ndarray,
+    tokens: np.ndarray | None,
+    rule: FrameRule,
+    windows: Sequence[Windows],
 ) -> Iterator[WavePiece]:
-    """Cut waveform `owner`, (N,) samples, and its tokens (T,), if any."""
-    for piece in pieces_of(rule.num_frames(len(samples)), rule):
+    """Cut waveform `owner`, (N,) samples, and its tokens (T,), if any; windows as `pieces_of`."""
+    for piece in pieces_of(rule.num_frames(len(samples)), rule, windows):
         part = samples[rule.num_samples(piece.start) : rule.num_samples(piece.stop)]
         part_tokens = None if tokens is None else tokens[piece.start : piece.stop]
         yield WavePiece(owner, piece, part, part_tokens)

@@ -87,14 +87,29 @@ class Piece:
     last: int
 
 
-def cut_into_pieces(num_frames: int, piece_frames: int, context_frames: int) -> list[Piece]:
-    """Cut frames into pieces whose kept frames follow each other; short audio is one piece."""
+def cut_into_pieces(
+    num_frames: int, piece_frames: int, context_frames: int, grid: int = 1
+) -> list[Piece]:
+    """Cut frames into pieces whose kept frames follow each other; short audio is one piece.
+
+    Args:
+        num_frames: T.
+        piece_frames: The most frames that a piece keeps.
+        context_frames: Frames beside them that are read on each side, at least.
+        grid: What each piece's first frame that is read is a multiple of; the context before a
+            piece is up to `grid` - 1 frames longer for it.
+    """
     if num_frames <= piece_frames + 2 * context_frames:
         return [Piece(0, num_frames, 0, num_frames)]
     # Of equal length, so that none is too short to be worth anything.
     number = math.ceil(num_frames / piece_frames)
     borders = [num_frames * i // number for i in range(number + 1)]
     return [
-        Piece(max(0, first - context_frames), min(num_frames, last + context_frames), first, last)
+        Piece(
+            max(0, first - context_frames) // grid * grid,
+            min(num_frames, last + context_frames),
+            first,
+            last,
+        )
         for first, last in itertools.pairwise(borders)
     ]

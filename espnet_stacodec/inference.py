@@ -245,8 +245,8 @@ class AudioCoding:
         """Return the codes of one or several waveforms.
 
         Audio of more than a minute is encoded in pieces, each with some seconds of
-        its neighbours, so that memory is bounded; near their borders some codes differ from
-        those of the whole.
+        its neighbours, so that memory is bounded; near their borders some codes can differ from
+        those of the whole. Everything is computed in float32, under autocast too.
 
         Args:
             wave: (N,) floating point samples, or a list of such.
@@ -262,7 +262,7 @@ class AudioCoding:
         Raises:
             DataError: If a waveform is empty, not mono, or has NaN or infinite samples.
             TokenError: If tokens are out of range, do not fit, or are not needed.
-            ConfigError: If there are fewer codebooks than asked for.
+            ConfigError: If there are fewer codebooks than asked for, or `batch_size` is below 1.
         """
         if isinstance(wave, np.ndarray | torch.Tensor):
             tokens = None if semantic is None else [semantic]
@@ -273,14 +273,16 @@ class AudioCoding:
             raise ConfigError(
                 f"n_codebooks {n_codebooks} is outside 1..{self.n_codebooks}, what the codec has."
             )
+        size = batch_size
+        if size is None:
+            size = DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
+        if size < 1:
+            raise ConfigError(f"batch_size {size} is below 1.")
         items = [
             item
             for i, w in enumerate(wave)
-            for item in self._prepare(
-                i, w, sample_rate, None if semantic is None else semantic[i], f"wave {i}"
-            )
+            for item in self._prepare(i, w, sample_rate, None if semantic is None else semantic[i])
         ]
-        size = batch_size or DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
         # Neighbours in length share a batch, so that little of it is padding.
         order = sorted(range(len(items)), key=lambda i: -len(items[i].wave))
         codes: dict[int, torch.Tensor] = {}
@@ -288,7 +290,7 @@ class AudioCoding:
             range(0, len(order), size), "encode", unit="batch", disable=len(items) == len(wave)
         ):
             rows = order[start : start + size]
-            made = self._encode_batch([items[i] for i in rows])[:, :n_codebooks]
+            made = self._encode_batch([self._with_tokens(items[i]) for i in rows])[:, :n_codebooks]
             codes |= zip(rows, made, strict=True)
         return batching.join(items, codes, len(wave))
 
@@ -307,7 +309,8 @@ class AudioCoding:
             TokenError: If the codes do not fit the codec, or `num_samples` the codes.
         """
         given = torch.as_tensor(codes).cpu().numpy()
-        codes = torch.from_numpy(check_codes(given, self.codebook_sizes))
+        choices = [codebook.num_choices for codebook in self.generator.codebooks]
+        codes = torch.from_numpy(check_codes(given, choices))
         longest = self.frame_rule.num_samples(codes.shape[1])
         if num_samples is not None and self.frame_rule.num_frames(num_samples) != codes.shape[1]:
             raise TokenError(
@@ -322,45 +325,70 @@ class AudioCoding:
                 self.frame_rule.num_samples(piece.first - piece.start),
                 self.frame_rule.num_samples(piece.last - piece.start),
             )
-            parts.append(self.generator.decode(part)[0, 0, kept].float().cpu())
+            with self._float32():
+                parts.append(self.generator.decode(part)[0, 0, kept].cpu())
         return torch.cat(parts)[:num_samples]
 
     def _prepare(
-        self, owner: int, wave: Wave, sample_rate: int, semantic: Any, where: str
+        self, owner: int, wave: Wave, sample_rate: int, semantic: Any
     ) -> Iterator[batching.WavePiece]:
         """Check and resample a waveform, bring its tokens to its frames, and cut both."""
-        samples = wave.detach().cpu().numpy() if isinstance(wave, torch.Tensor) else wave
+        where = _name(owner)
+        if isinstance(wave, torch.Tensor):
+            # NumPy has no bfloat16.
+            wave = wave.detach().cpu()
+            samples = (wave.float() if wave.is_floating_point() else wave).numpy()
+        else:
+            samples = wave
         samples = resample(check_wave(samples, where), sample_rate, self.sample_rate, where)
         # Resampling may leave nothing of a sample or two.
         samples = check_wave(samples, where)
         num_frames = self.frame_rule.num_frames(len(samples))
         tokens = None
         if self.needs_tokens and semantic is not None:
-            given = torch.as_tensor(semantic).cpu().numpy()
-            tokens = align_tokens(where, self._check_tokens(given, where), num_frames)
+            tokens = align_tokens(where, self._check_tokens(semantic, where), num_frames)
         elif semantic is not None:
             raise TokenError(
                 f"{where}: this codec is not assigned tokens from outside; leave semantic out."
             )
-        for item in batching.cut_wave(owner, samples, tokens, self.frame_rule):
-            if self.needs_tokens and tokens is None:
-                made = self.tokenizer(torch.from_numpy(item.wave), where).cpu().numpy()
-                made = self._check_tokens(made, where)
-                made = align_tokens(where, made, self.frame_rule.num_frames(len(item.wave)))
-                item = dataclasses.replace(item, tokens=made)
-            yield item
+        yield from batching.cut_wave(
+            owner, samples, tokens, self.frame_rule, self.generator.windows
+        )
 
-    def _check_tokens(self, tokens: np.ndarray, where: str) -> np.ndarray:
+    def _with_tokens(self, item: batching.WavePiece) -> batching.WavePiece:
+        """Return a piece with the tokens of the experiment's own tokenizer, where it needs any."""
+        if item.tokens is not None or not self.needs_tokens:
+            return item
+        where = _name(item.owner)
+        made = self._check_tokens(self.tokenizer(torch.from_numpy(item.wave), where), where)
+        made = align_tokens(where, made, self.frame_rule.num_frames(len(item.wave)))
+        return dataclasses.replace(item, tokens=made)
+
+    def _check_tokens(self, tokens: Any, where: str) -> np.ndarray:
         """Return tokens (T,) if this codec has them all."""
-        return check_tokens(where, tokens, self.generator.codebooks[0].num_choices)
+        try:
+            given = torch.as_tensor(tokens).cpu().numpy()
+        except (TypeError, ValueError) as error:
+            raise TokenError(f"{where}: not a list of token ids ({error}).") from error
+        return check_tokens(where, given, self.generator.codebooks[0].num_choices)
+
+    def _float32(self) -> torch.autocast:
+        """Compute in float32: codes are to be the same wherever they are made."""
+        return torch.autocast(self.device.type, enabled=False)
 
     @torch.inference_mode()
     def _encode_batch(self, items: Sequence[batching.WavePiece]) -> torch.Tensor:
         """Encode pieces together; returns (B, n_codebooks, T), anything in the padding."""
         batch = batching.pad(items, self.frame_rule)
-        codes = self.generator.codes(
-            batch.audio.to(self.device),
-            None if batch.tokens is None else batch.tokens.to(self.device),
-            None if batch.num_frames is None else batch.num_frames.to(self.device),
-        )
+        with self._float32():
+            codes = self.generator.codes(
+                batch.audio.to(self.device),
+                None if batch.tokens is None else batch.tokens.to(self.device),
+                None if batch.num_frames is None else batch.num_frames.to(self.device),
+            )
         return codes.cpu().transpose(0, 1)
+
+
+def _name(owner: int) -> str:
+    """Return what errors call one of several waveforms."""
+    return f"wave {owner}"

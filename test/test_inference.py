@@ -10,7 +10,6 @@ import torch
 import yaml
 
 from espnet_stacodec import AudioCoding as Exported
-from espnet_stacodec import batching
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, ModelError, TokenError
 from espnet_stacodec.files import fingerprint
 from espnet_stacodec.inference import AudioCoding
@@ -98,6 +97,39 @@ def test_audio_that_cannot_be_encoded(plain, wave, message):
         plain.encode([noise(100), wave], 16000)
 
 
+def test_a_rate_that_cannot_be(plain):
+    with pytest.raises(DataError, match="wave 0: a sampling rate of 0 Hz cannot be"):
+        plain.encode(noise(100), 0)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_size_that_cannot_be(plain, size):
+    with pytest.raises(ConfigError, match=f"batch_size {size} is below 1"):
+        plain.encode(noise(100), 16000, batch_size=size)
+
+
+def test_half_precision_audio_is_encoded_as_what_it_says(plain):
+    wave = torch.from_numpy(noise(3200)).bfloat16()
+    assert torch.equal(plain.encode(wave, 16000), plain.encode(wave.float(), 16000))
+
+
+def test_autocast_changes_neither_codes_nor_audio(plain):
+    wave = noise(16000)
+    codes = plain.encode(wave, 16000)
+    audio = plain.decode(codes)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(plain.encode(wave, 16000), codes)
+        assert torch.equal(plain.decode(codes), audio)
+
+
+def test_entries_that_no_token_has_are_not_decoded(sta):
+    """Its first codebook has 8 tokens, whatever else it has room for."""
+    codes = sta.encode(noise(960), 16000, [0, 1, 7])
+    codes[0, 1] = 8
+    with pytest.raises(TokenError, match=r"Code 8 of codebook 1, frame 1, is outside 0\.\.7"):
+        sta.decode(codes)
+
+
 def test_audio_of_which_resampling_leaves_nothing(plain):
     with pytest.raises(DataError, match="wave 0: there are no samples"):
         plain.encode(noise(1), 192000)
@@ -111,6 +143,8 @@ def test_audio_of_which_resampling_leaves_nothing(plain):
         ([0.5, 1.0, 1.5], TokenError, "float"),
         ([[0, 1, 2]], TokenError, r"shape \(1, 3\)"),
         ([], TokenError, r"shape \(0,\)"),
+        (["a", "b", "c"], TokenError, "wave 0: not a list of token ids"),
+        ([[0], [1, 2]], TokenError, "wave 0: not a list of token ids"),
         ([0], LengthError, "1 semantic tokens for 3 codec frames"),
         ([0, 1, 2, 3, 4], LengthError, "5 semantic tokens for 3 codec frames"),
     ],
@@ -223,23 +257,6 @@ def test_fewer_codebooks_are_the_first_ones(sta):
 def test_tokens_for_a_codec_that_takes_none(plain):
     with pytest.raises(TokenError, match="leave semantic out"):
         plain.encode(noise(5000), 16000, np.zeros(16, int))
-
-
-def test_long_audio_in_pieces(sta, monkeypatch):
-    """Lengths are exact, tokens stay in place, and audio is that of the whole but for borders."""
-    wave = noise(16000 * 7 + 11)
-    tokens = np.arange(351) % 8
-    whole = sta.encode(wave, 16000, tokens)
-    audio = sta.decode(whole, len(wave))
-    monkeypatch.setattr(batching, "PIECE_SECONDS", 2)
-    monkeypatch.setattr(batching, "CONTEXT_SECONDS", 1)
-    codes = sta.encode(wave, 16000, tokens)
-    assert codes.shape == whole.shape
-    assert torch.equal(codes[0], torch.from_numpy(tokens))
-    assert (codes == whole).float().mean() > 0.95
-    pieces = sta.decode(whole, len(wave))
-    assert pieces.shape == audio.shape
-    torch.testing.assert_close(pieces, audio, rtol=0, atol=1e-2)
 
 
 def test_what_a_codec_says_of_itself(sta, plain, sta_experiment):

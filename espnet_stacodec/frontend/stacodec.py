@@ -130,9 +130,7 @@ class STACodecFrontend(AbsFrontend):
         """Return (B, T, n) int64 codes on the CPU, PADDED_CODE past the end of each item."""
         samples = input.detach().float().cpu()
         waves = [wave[:length] for wave, length in zip(samples, lengths.tolist(), strict=True)]
-        # Codes are to be the same in training with mixed precision and in decoding without.
-        with torch.autocast(self.codec.device.type, enabled=False):
-            codes = self.codec.encode(waves, self.codec.sample_rate)
+        codes = self.codec.encode(waves, self.codec.sample_rate)
         chosen = [item[self.codebooks].T for item in codes]
         return nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=PADDED_CODE)
 

@@ -13,7 +13,7 @@ from torch import nn
 from espnet_stacodec.config import check_keys, choose, construct
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.frames import FrameRule
-from espnet_stacodec.gan_codec.bottleneck import Bottleneck
+from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
     FrozenAssignedCodebook,
@@ -24,6 +24,7 @@ from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 from espnet_stacodec.gan_codec.quantizer.residual import Quantized, ResidualQuantizer
 from espnet_stacodec.gan_codec.seanet import build_seanet, length_mask
 from espnet_stacodec.gan_codec.token_source import GivenTokens, NoTokens, Tokens, TokenSource
+from espnet_stacodec.gan_codec.windows import Windows
 
 FIRST_LAYERS: dict[str, type[Codebook]] = {
     "none": Codebook,
@@ -160,6 +161,11 @@ class STACodecGenerator(nn.Module):
     ) -> Quantized:
         """Encode and quantize; arguments as for `forward`."""
         return self._quantize(audio, semantic, num_frames)[0]
+
+    @property
+    def windows(self) -> list[Windows]:
+        """The windows of the transformers that encoding goes through."""
+        return [m.windows for m in self.modules() if isinstance(m, WindowedTransformer)]
 
     @property
     def codebooks(self) -> list[Codebook]:

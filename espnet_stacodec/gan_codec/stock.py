@@ -15,6 +15,7 @@ from espnet_stacodec.errors import TokenError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.token_source import NoTokens
+from espnet_stacodec.gan_codec.windows import Windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class StockGenerator(nn.Module):
         self.frame_rule = FrameRule(int(meta["frame_shift"]), int(meta["fs"]))
         self.codebooks = [StockCodebook(size) for size in meta["code_size_per_stream"]]
         self.token_source = NoTokens()
+        self.windows: list[Windows] = []  # there is no transformer
 
     def codes(
         self,

@@ -27,11 +27,16 @@ class Windows:
                 " positive window and a smaller overlap."
             )
 
+    @property
+    def stride(self) -> int:
+        """Frames from one window's start to the next one's."""
+        return self.size - self.overlap
+
     def starts(self, length: int) -> list[int]:
         """Return the first frame of each window over `length` frames."""
         if length <= self.size:
             return [0]
-        return [*range(0, length - self.size, self.size - self.overlap), length - self.size]
+        return [*range(0, length - self.size, self.stride), length - self.size]
 
     def attended(self, length: int) -> int:
         """Return how many frames of a window are attended, valid or not."""
@@ -48,7 +53,7 @@ class ReferenceWindows(Windows):
 
     def starts(self, length: int) -> list[int]:
         """Return the first frame of each window over `length` frames."""
-        return [0] if length <= self.size else list(range(0, length, self.size - self.overlap))
+        return [0] if length <= self.size else list(range(0, length, self.stride))
 
 
 WINDOWS = {"full": Windows, "reference": ReferenceWindows}
