@@ -29,7 +29,13 @@ def check_wave(wave: np.ndarray, where: str) -> np.ndarray:
 
 
 def resample(wave: np.ndarray, rate: int, target_rate: int, where: str) -> np.ndarray:
-    """Return (N,) samples at `target_rate` (Hz), and say so in the log where that changes them."""
+    """Return (N,) samples at `target_rate` (Hz), and say so in the log where that changes them.
+
+    Raises:
+        DataError: If `rate` is not positive.
+    """
+    if rate < 1:
+        raise DataError(f"{where}: a sampling rate of {rate} Hz cannot be.")
     if rate == target_rate:
         return wave
     logging.info("%s: resampled from %d Hz to %d Hz.", where, rate, target_rate)
