@@ -76,6 +76,16 @@ def items(batches) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     return found
 
 
+def test_an_epoch_can_be_a_number_of_utterances():
+    """`num_iters_per_epoch` of the options: what is left over comes in the next epochs."""
+    factory = build(num_samples_per_epoch=3)
+    seen = [{utt for utt, *_ in items(factory.build_iter(epoch))} for epoch in range(1, 15)]
+    assert all(0 < len(utts) <= 3 for utts in seen)
+    assert set().union(*seen) == set(LENGTHS)
+    longer = build(num_samples_per_epoch=10)
+    assert len({utt for utt, *_ in items(longer.build_iter(1))}) == len(LENGTHS)
+
+
 def epochs(factory: AlignedChunkIterFactory, count: int = 40):
     return [item for epoch in range(1, count + 1) for item in items(factory.build_iter(epoch))]
 
