@@ -1,12 +1,19 @@
 """Fixtures of all tests."""
 
+import dataclasses
+import importlib
 import os
+import shutil
+import sys
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 import espnet_stacodec  # noqa: F401  (before ESPnet: half of what test_registration.py is about)
 
@@ -238,3 +245,61 @@ def spd_experiment(toy_task: ToyTask) -> Path:
     return toy_task.train(
         toy_task.folder / "exp" / "spd", max_epoch=1, codec_conf={"generator_params": params}
     )
+
+
+class Opened:
+    """The files that Python opens while `paths` is a list; an audit hook can never be removed."""
+
+    paths: list[str] | None = None
+
+    @classmethod
+    def hook(cls, event: str, arguments: tuple) -> None:
+        if cls.paths is not None and event == "open" and isinstance(arguments[0], str | Path):
+            cls.paths.append(str(arguments[0]))
+
+
+sys.addaudithook(Opened.hook)
+
+
+@pytest.fixture
+def spd_without_ssl(spd_experiment: Path, tmp_path: Path, monkeypatch) -> Iterator[Path]:
+    """A copy of the SPD codec with a tokenizer that could be built, and must not be touched.
+
+    The test fails if an SSL model is built, or if any file of the tokenizer is read.
+    """
+    from espnet_stacodec.files import write_text
+    from espnet_stacodec.semantic import kmeans, tokenizer, transformers_backend
+    from espnet_stacodec.semantic.info import UpstreamConfig, write_info
+
+    folder = tmp_path / "codec"
+    shutil.copytree(spd_experiment, folder, ignore=shutil.ignore_patterns("semantic"))
+    clusters = kmeans.KMeans(torch.arange(8 * 39, dtype=torch.float32).reshape(8, 39))
+    clusters.save(folder / "semantic" / tokenizer.CENTROIDS_NAME)
+    upstream = dataclasses.asdict(UpstreamConfig("mfcc", 0, 8))
+    more = {"frame_rate_hz": 50.0, "feature_dim": 39, "fingerprint": clusters.fingerprint}
+    write_info(folder / "semantic", upstream | more)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["codec_conf"]["semantic_fingerprint"] = clusters.fingerprint
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
+    tokenizer.SemanticTokenizer.load(folder / "semantic")  # it could
+
+    def touched(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the SSL model or its clusters were asked for")
+
+    for owner, name in (
+        (tokenizer.SemanticTokenizer, "__init__"),
+        (tokenizer, "build_upstream"),
+        (kmeans, "load_file"),  # safetensors opens files where no hook sees it
+        (importlib.import_module("s3prl.nn").S3PRLUpstream, "__init__"),
+        (importlib.import_module("transformers").PreTrainedModel, "__init__"),
+        (transformers_backend.AutoModel, "from_pretrained"),
+    ):
+        monkeypatch.setattr(owner, name, touched)
+    Opened.paths = []
+    try:
+        yield folder
+        opened = [path for path in Opened.paths if path.startswith(str(folder))]
+    finally:
+        Opened.paths = None
+    assert any(path.endswith("config.yaml") for path in opened)  # the hook sees what is read
+    assert not [path for path in opened if path.startswith(str(folder / "semantic"))]

@@ -1,6 +1,5 @@
 """A recogniser with a codec as its frontend, trained and decoded by ESPnet's commands."""
 
-import importlib
 import shutil
 from pathlib import Path
 
@@ -12,22 +11,6 @@ from espnet_stacodec.bin import espnet
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.files import write_scp, write_text
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
-from espnet_stacodec.semantic import tokenizer
-
-
-@pytest.fixture
-def audio_alone(spd_experiment, tmp_path, monkeypatch) -> Path:
-    """A copy of the codec without its tokenizer; whoever builds an SSL model fails."""
-    folder = tmp_path / "codec"
-    shutil.copytree(spd_experiment, folder, ignore=shutil.ignore_patterns("semantic"))
-
-    def built(*args, **kwargs):
-        raise AssertionError("an SSL model was built")
-
-    monkeypatch.setattr(tokenizer, "build_upstream", built)
-    for module, name in (("transformers", "PreTrainedModel"), ("s3prl.nn", "S3PRLUpstream")):
-        monkeypatch.setattr(getattr(importlib.import_module(module), name), "__init__", built)
-    return folder
 
 
 def slu_conf(folder: Path, codec: Path, output: str) -> dict:
@@ -67,13 +50,15 @@ def slu_conf(folder: Path, codec: Path, output: str) -> dict:
 
 
 @pytest.mark.parametrize("output", ["latents", "codes"])
-def test_espnet_trains_and_decodes_from_audio_alone(toy_task, audio_alone, tmp_path, output):
+def test_espnet_trains_and_decodes_from_spd_without_ssl(
+    toy_task, spd_without_ssl, tmp_path, output
+):
     text = {part: tmp_path / f"text.{part}" for part in toy_task.FRAMES}
     for part, frames in toy_task.FRAMES.items():
         shutil.copytree(toy_task.folder / "dump" / "raw" / part, tmp_path / "dump" / "raw" / part)
         shutil.copytree(toy_task.folder / "stats" / part, tmp_path / "stats" / part)
         write_scp(text[part], {f"{part}{i}": ("on", "off")[i % 2] for i in range(len(frames))})
-    write_text(tmp_path / "conf.yaml", yaml.safe_dump(slu_conf(tmp_path, audio_alone, output)))
+    write_text(tmp_path / "conf.yaml", yaml.safe_dump(slu_conf(tmp_path, spd_without_ssl, output)))
     exp = tmp_path / "exp"
     espnet.main(["slu_train", "--config", str(tmp_path / "conf.yaml"), "--output_dir", str(exp)])
     state = torch.load(exp / "1epoch.pth", weights_only=True)
@@ -83,7 +68,7 @@ def test_espnet_trains_and_decodes_from_audio_alone(toy_task, audio_alone, tmp_p
 
     model, _ = SLUTask.build_model_from_file(exp / "config.yaml", exp / "1epoch.pth")
     inside = model.frontend.codec.generator.state_dict()
-    trained = STACodecFrontend(audio_alone).codec.generator.state_dict()
+    trained = STACodecFrontend(spd_without_ssl).codec.generator.state_dict()
     assert all(torch.equal(value, trained[name]) for name, value in inside.items())
     espnet.main(
         [
@@ -96,6 +81,6 @@ def test_espnet_trains_and_decodes_from_audio_alone(toy_task, audio_alone, tmp_p
     )  # fmt: skip
     decoded = (tmp_path / "decoded" / "1best_recog" / "text").read_text().splitlines()
     assert [line.split()[0] for line in decoded] == ["valid0", "valid1"]
-    shutil.rmtree(audio_alone)
-    with pytest.raises(ConfigError, match=f"codec: {audio_alone}: neither a folder"):
+    shutil.rmtree(spd_without_ssl)
+    with pytest.raises(ConfigError, match=f"codec: {spd_without_ssl}: neither a folder"):
         SLUTask.build_model_from_file(exp / "config.yaml", exp / "1epoch.pth")
