@@ -156,7 +156,12 @@ def cached(files: Sequence[Path], make: Callable[[Path], object]) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=cache))
     try:
         make(temporary)
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another process was quicker: its folder has the same contents.
+            if not folder.is_dir():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

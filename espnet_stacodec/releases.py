@@ -20,7 +20,7 @@ from espnet_stacodec.experiment import (
     download,
 )
 from espnet_stacodec.files import atomic_write, write_text
-from espnet_stacodec.gan_codec.checkpoint import GENERATOR_PREFIX, load_generator
+from espnet_stacodec.gan_codec.checkpoint import GENERATOR_PREFIX, build_generator, load_state
 from espnet_stacodec.gan_codec.official import Released, read_checkpoint
 from espnet_stacodec.semantic.info import TOKEN_FRAMES, UpstreamConfig, write_info
 from espnet_stacodec.semantic.kmeans import KMeans
@@ -114,12 +114,14 @@ def import_checkpoint(
         raise ConfigError("A k-means needs its upstream, and an upstream its k-means; give both.")
     released = read_checkpoint(checkpoint)
     kmeans = None if kmeans_file is None else read_released_kmeans(kmeans_file)
+    if kmeans is not None and upstream is not None:
+        _check_clusters(kmeans, upstream, released)
     codec_conf = _codec_conf(released, kmeans)
+    # Before anything is written: missing and surplus weights show here.
+    load_state(build_generator(codec_conf, str(checkpoint)), released.state, checkpoint)
     state = {GENERATOR_PREFIX + name: value for name, value in released.state.items()}
     with atomic_write(out / PACKED_MODEL_NAME) as temporary:
         torch.save(state, temporary)
-    # Missing and surplus weights show here.
-    load_generator(codec_conf, out / PACKED_MODEL_NAME, str(checkpoint))
     if kmeans is not None and upstream is not None:
         _write_tokenizer(out / TOKENIZER_FOLDER, kmeans, upstream)
     # Last: with it the experiment is complete.
@@ -139,12 +141,18 @@ def _codec_conf(released: Released, kmeans: KMeans | None) -> dict:
     return conf if kmeans is None else conf | {"semantic_fingerprint": kmeans.fingerprint}
 
 
+def _check_clusters(kmeans: KMeans, upstream: UpstreamConfig, released: Released) -> None:
+    """Raise ModelError unless all have the same number of clusters."""
+    predicted = released.generator_params.get("semantic_clusters", kmeans.num_clusters)
+    for name, number in ((upstream.tag, upstream.num_clusters), ("the codec", predicted)):
+        if number != kmeans.num_clusters:
+            raise ModelError(
+                f"The k-means has {kmeans.num_clusters} clusters, {name} has {number}; they do not"
+                " belong together."
+            )
+
+
 def _write_tokenizer(folder: Path, kmeans: KMeans, upstream: UpstreamConfig) -> None:
-    if kmeans.num_clusters != upstream.num_clusters:
-        raise ModelError(
-            f"The k-means has {kmeans.num_clusters} clusters, {upstream.tag} has"
-            f" {upstream.num_clusters}; they do not belong together."
-        )
     kmeans.save(folder / CENTROIDS_NAME)
     write_info(
         folder,

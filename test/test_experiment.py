@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from espnet_stacodec.errors import ConfigError, ModelError
-from espnet_stacodec.experiment import Experiment
+from espnet_stacodec.experiment import Experiment, cached
 
 CONFIG = {
     "codec": "stacodec",
@@ -93,6 +93,19 @@ def test_an_archive_is_unpacked_once(folder, cache):
     assert again.model_file == first.model_file
     assert again.model_file.stat().st_mtime_ns == stamp
     assert len(list(cache.iterdir())) == 1
+
+
+def test_two_processes_that_fill_the_same_folder(folder, cache):
+    """The slower one takes what the quicker one made."""
+    archive = folder / "config.yaml"
+
+    def slowly(temporary: Path) -> None:
+        (temporary / "who").write_text("slower")
+        assert cached([archive], lambda other: (other / "who").write_text("quicker")).is_dir()
+
+    made = cached([archive], slowly)
+    assert (made / "who").read_text() == "quicker"
+    assert list(made.parent.iterdir()) == [made]
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "flipped"])

@@ -95,7 +95,23 @@ def test_parts_that_do_not_belong_together(checkpoint, kmeans, tmp_path):
     other = UpstreamConfig("toy", 1, 63)
     with pytest.raises(ModelError, match="has 64 clusters, toy_l1_km63 has 63"):
         import_checkpoint(checkpoint, tmp_path / "exp", kmeans, other)
-    assert not (tmp_path / "exp" / "config.yaml").exists()
+    # This one predicts another number of tokens than the k-means has.
+    spd = checkpoint.with_name("small_spd_bins1024.th")
+    with pytest.raises(ModelError, match="has 64 clusters, the codec has 1000"):
+        import_checkpoint(spd, tmp_path / "exp", kmeans, UPSTREAM)
+    assert not (tmp_path / "exp").exists()
+
+
+def test_a_variant_of_a_repository(releases, monkeypatch):
+    """Only the files of the variant are asked for."""
+
+    def download(repository: str, allow_patterns: str) -> str:
+        assert (repository, allow_patterns) == ("owner/codecs", "small_spd/*")
+        return str(releases)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    codec = AudioCoding.from_pretrained("owner/codecs", variant="small_spd")
+    assert codec.predicts_tokens
 
 
 def test_releases_that_lack_a_part(releases, tmp_path):
@@ -121,6 +137,8 @@ def test_a_checkpoint_with_a_missing_weight(checkpoint, tmp_path):
     content = _load(checkpoint)
     del content["best_state"]["model"]["decoder.model.0.conv.conv.bias"]
     torch.save(content, tmp_path / "model.th")
-    with pytest.raises(ModelError, match=r"cannot be loaded as this codec .*Missing key"):
+    with pytest.raises(
+        ModelError, match=r"/model\.th: cannot be loaded as this codec .*Missing key"
+    ):
         import_checkpoint(tmp_path / "model.th", tmp_path / "exp")
-    assert not (tmp_path / "exp" / "config.yaml").exists()
+    assert not (tmp_path / "exp").exists()

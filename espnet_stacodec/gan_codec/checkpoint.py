@@ -41,7 +41,14 @@ def load_generator(
     Raises:
         ModelError: If the file is not a checkpoint, or its names or shapes do not fit.
     """
-    generator = construct(
+    generator = build_generator(codec_conf, where)
+    _load_part(generator, GENERATOR_PREFIX, model_file)
+    return generator
+
+
+def build_generator(codec_conf: Mapping[str, Any], where: str) -> STACodecGenerator:
+    """Build an untrained generator; arguments as for `load_generator`."""
+    return construct(
         STACodecGenerator,
         {
             "sample_rate": codec_conf.get("sampling_rate", 16000),
@@ -49,8 +56,6 @@ def load_generator(
         },
         f"{where}: codec_conf.generator_params",
     )
-    _load_part(generator, GENERATOR_PREFIX, model_file)
-    return generator
 
 
 def load_stock_generator(
@@ -77,13 +82,24 @@ def _load_part(module: nn.Module, prefix: str, model_file: Path) -> None:
     """Load the weights whose names begin with `prefix` from an ESPnet checkpoint."""
     try:
         state = torch.load(model_file, map_location="cpu", weights_only=True)
-        module.load_state_dict(
-            {
-                name.removeprefix(prefix): value
-                for name, value in state.items()
-                if name.startswith(prefix)
-            }
-        )
+        part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{model_file}: cannot be loaded as this codec ({reason}).") from error
+        raise _unusable(model_file, error) from error
+    load_state(module, part, model_file)
+
+
+def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], where: Path | str) -> None:
+    """Load weights into a module.
+
+    Raises:
+        ModelError: If names or shapes do not fit.
+    """
+    try:
+        module.load_state_dict(state)
+    except UNREADABLE as error:
+        raise _unusable(where, error) from error
+
+
+def _unusable(where: Path | str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:300]
+    return ModelError(f"{where}: cannot be loaded as this codec ({reason}).")

@@ -57,6 +57,7 @@ BOTTLENECK = "encoder.encoder_transformer."
 PREDICTION = "auxiliary_tasks_models.0.linar_prob_models.0."
 # Parameters that are in the checkpoints and never used.
 UNUSED = re.compile(r"word_embeddings|\.pooler\.|_codebook\.inited$|position_ids$")
+RESOLVER_CALL = re.compile(r"\$\{[^}']*:")
 # torch.load's wording where it meets a class that it was not told of.
 FORBIDDEN = re.compile(r"(?:GLOBAL|Unsupported global:? ?(?:GLOBAL)?) ([\w.]+)")
 
@@ -85,16 +86,22 @@ def read_checkpoint(path: Path | str) -> Released:
         ModelError: If the file is none, is cut off, names a class that is not its configuration's,
             or is of a model that this package does not have.
     """
+    from omegaconf.errors import OmegaConfBaseException
+
     content = _load(Path(path))
     try:
         config, weights = content[CONFIG_KEY], content["best_state"]["model"]
         return convert(config, weights)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{path}: not a checkpoint of the published STACodec ({_one_line(error)} is missing)."
-        ) from error
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    # What is missing, is not a number, or has another shape than others.
+    except (
+        KeyError, TypeError, AttributeError, ValueError, RuntimeError, OmegaConfBaseException
+    ) as error:  # fmt: skip
+        lacks = f"{error} is missing" if isinstance(error, KeyError) else _one_line(error)
+        raise ModelError(
+            f"{path}: not a checkpoint of the published STACodec ({lacks})."
+        ) from error
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -140,12 +147,30 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _refuse_calls(config: Any) -> None:
+    """Raise ModelError if a value of a configuration (omegaconf) calls a resolver.
+
+    `${section.option}` names another value. `${name:...}` calls what the process has registered as
+    name, with what the file says.
+    """
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_config(config) and (
+        call := RESOLVER_CALL.search(repr(OmegaConf.to_container(config, resolve=False)))
+    ):
+        raise ModelError(
+            f"refused, since its configuration calls {call[0]}...}}, which no checkpoint needs and"
+            " which loading could run; get the file from its authors again."
+        )
+
+
 def convert(config: Any, weights: Mapping[str, torch.Tensor]) -> Released:
     """Translate a configuration (omegaconf) and weights of the published implementation.
 
     Raises:
         ModelError: If the model is one that this package does not have, or a weight is left over.
     """
+    _refuse_calls(config)
     for section, options in FIXED.items():
         for option, value in options.items():
             if config[section][option] != value:
@@ -153,36 +178,37 @@ def convert(config: Any, weights: Mapping[str, torch.Tensor]) -> Released:
                     f"{section}.{option} is {config[section][option]}, and this package has"
                     f" {value} only."
                 )
-    sizes, transformer = config.seanet, config.seanet.transformer_params
+    sizes, quantizer = config["seanet"], config["rvq"]
+    transformer = sizes["transformer_params"]
     params: dict[str, Any] = {
-        "dimension": int(sizes.dimension),
-        "n_filters": int(sizes.n_filters),
-        "ratios": [int(ratio) for ratio in sizes.ratios],
-        "lstm_layers": int(sizes.lstm),
-        "n_codebooks": int(config.rvq.n_q),
-        "codebook_size": int(config.rvq.bins),
-        "codebook": {"decay": float(config.rvq.decay)},
+        "dimension": int(sizes["dimension"]),
+        "n_filters": int(sizes["n_filters"]),
+        "ratios": [int(ratio) for ratio in sizes["ratios"]],
+        "lstm_layers": int(sizes["lstm"]),
+        "n_codebooks": int(quantizer["n_q"]),
+        "codebook_size": int(quantizer["bins"]),
+        "codebook": {"decay": float(quantizer["decay"])},
     }
-    if transformer.do_enc:
+    if transformer["do_enc"]:
         params["bottleneck"] = _transformer_conf(transformer)
     if any(name.startswith(PREDICTION) for name in weights):
-        prediction = config.auxiliary_tasks.token_pred
+        prediction = config["auxiliary_tasks"]["token_pred"]
         params["predistillation"] = {
-            "transformer": _transformer_conf(prediction.transformer_params)
+            "transformer": _transformer_conf(prediction["transformer_params"])
         }
         params["semantic_clusters"] = len(weights[f"{PREDICTION}ce_lin.bias"])
-    return Released(int(config.sample_rate), params, _convert_weights(weights))
+    return Released(int(config["sample_rate"]), params, _convert_weights(weights))
 
 
-def _transformer_conf(options: Any) -> dict[str, Any]:
+def _transformer_conf(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `WindowedTransformer` for its options there."""
     return {
-        "hidden": int(options.hidden_size),
-        "layers": int(options.num_hidden_layers),
-        "heads": int(options.num_attention_heads),
-        "feed_forward": int(options.intermediate_size),
-        "window": int(options.max_frames_in_trans),
-        "overlap": int(options.overlap_frames),
+        "hidden": int(options["hidden_size"]),
+        "layers": int(options["num_hidden_layers"]),
+        "heads": int(options["num_attention_heads"]),
+        "feed_forward": int(options["intermediate_size"]),
+        "window": int(options["max_frames_in_trans"]),
+        "overlap": int(options["overlap_frames"]),
         "windows": "reference",
     }
 
@@ -239,7 +265,7 @@ def _convert_transformer(weights: dict[str, torch.Tensor]) -> dict[str, torch.Te
         if match := re.fullmatch(r"attention\.self\.(query|key|value)\.(weight|bias)", rest):
             projections.setdefault(f"{layer}self_attn.in_proj_{match[2]}", {})[match[1]] = value
             continue
-        part, kind = rest.rsplit(".", 1)
+        part, _, kind = rest.rpartition(".")
         if f"{part}." not in TRANSFORMER_NAMES:
             raise ModelError(f"it holds {name}, which no transformer of STACodec has.")
         state[layer + TRANSFORMER_NAMES[f"{part}."] + kind] = value

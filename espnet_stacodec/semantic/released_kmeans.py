@@ -4,7 +4,6 @@ No class of the file is ever made. What stands for scikit-learn's k-means here k
 and nothing else; a file that names anything else is refused before that is called.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,10 @@ NUMPY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 NUMPY_NAMES = ("ndarray", "dtype", "scalar", "_reconstruct")
 
 
+class _ForbiddenError(Exception):
+    """A file names something that is not known here."""
+
+
 class _Attributes:
     """Takes the place of an estimator: its attributes, without its code."""
 
@@ -37,10 +40,10 @@ class _PlainArray(numpy_pickle.NumpyArrayWrapper):
         """Read the array.
 
         Raises:
-            pickle.UnpicklingError: If it is an array of objects.
+            _ForbiddenError: If it is an array of objects.
         """
         if self.dtype.hasobject:
-            raise pickle.UnpicklingError("an array of objects")
+            raise _ForbiddenError("an array of objects")
         return super().read_array(*args, **kwargs)
 
 
@@ -58,7 +61,7 @@ class _Unpickler(numpy_pickle.NumpyUnpickler):
             return _Attributes
         if module in NUMPY_MODULES and name in NUMPY_NAMES:
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name}")
+        raise _ForbiddenError(f"{module}.{name}")
 
 
 @typechecked
@@ -66,21 +69,26 @@ def read_released_kmeans(path: Path | str) -> KMeans:
     """Read the k-means of a released codec, uncompressed, as joblib wrote it.
 
     Raises:
-        ModelError: If the file is missing, holds something else, or names a class that a k-means
-            does not need.
+        ModelError: If the file is missing, cut off, compressed, holds something else, or names a
+            class that a k-means does not need.
     """
     try:
         with Path(path).open("rb") as file:
             model = _Unpickler(str(path), file, ensure_native_byte_order=True).load()
-        return KMeans(torch.from_numpy(np.array(getattr(model, CENTROIDS), dtype=np.float32)))
+        centroids = np.array(getattr(model, CENTROIDS), dtype=np.float32)
+        if centroids.ndim != 2 or centroids.size == 0 or not np.isfinite(centroids).all():
+            raise ValueError(f"its centroids, of shape {centroids.shape}, are not finite vectors")
+        return KMeans(torch.from_numpy(centroids))
     except FileNotFoundError as error:
         raise ModelError(f"{path}: there is no such file.") from error
-    except pickle.UnpicklingError as error:
+    except _ForbiddenError as error:
         raise ModelError(
             f"{path}: refused, since it names {error}, which no k-means needs and which loading"
             " could run; get the file from its authors again."
         ) from error
     # A file that is cut off or of another kind fails in ways that depend on where.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path}: not a k-means that joblib saved ({reason}).") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"{path}: not a k-means that joblib saved without compression, or cut off ({reason})."
+        ) from error

@@ -184,6 +184,61 @@ def test_surplus_and_other_models(parity):
         convert(config, weights)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("dimension", "abc", r"invalid literal for int.*'abc'"),
+        ("dimension", "???", "Missing mandatory value"),
+        ("dimension", None, "not 'NoneType'"),
+        ("dimension", "${foo}", "Interpolation key 'foo' not found"),
+    ],
+)
+def test_a_configuration_that_cannot_be(parity, tmp_path, option, value, message):
+    content = read_raw(parity / "small_sta.th")
+    content["xp.cfg"].seanet[option] = value
+    torch.save(content, tmp_path / "model.th")
+    with pytest.raises(ModelError, match=rf"model\.th: .*{message}"):
+        read_checkpoint(tmp_path / "model.th")
+
+
+def test_an_interpolation_never_runs(parity, tmp_path):
+    """Not even where the process has registered something dangerous."""
+    from omegaconf import OmegaConf
+
+    target = tmp_path / "written"
+    content = read_raw(parity / "small_sta.th")
+    content["xp.cfg"].seanet.dimension = f"${{make:{target}}}"
+    torch.save(content, tmp_path / "model.th")
+    OmegaConf.register_new_resolver("make", os.mkdir)
+    try:
+        with pytest.raises(ModelError, match=r"refused, since its configuration calls \$\{make:"):
+            read_checkpoint(tmp_path / "model.th")
+        assert not target.exists()
+        assert content["xp.cfg"].seanet.dimension is None  # it does what it says where it is read
+        assert target.exists()
+    finally:
+        OmegaConf.clear_resolver("make")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("surplus", (1,), "it holds surplus, which no transformer of STACodec has"),
+        ("transformer_encoder.encoder.layer.0.attention.self.key.weight", (3, 3), "Sizes of"),
+        ("transformer_encoder.embeddings.token_type_embeddings.weight", (2, 3), "size of tensor"),
+    ],
+)
+def test_transformer_weights_that_do_not_fit(parity, tmp_path, name, shape, message):
+    content = read_raw(parity / "small_sta.th")
+    weights = content["best_state"]["model"]
+    name = f"encoder.encoder_transformer.{name}"
+    assert (name in weights) == ("surplus" not in name)
+    weights[name] = torch.zeros(shape)
+    torch.save(content, tmp_path / "model.th")
+    with pytest.raises(ModelError, match=rf"model\.th: .*{message}"):
+        read_checkpoint(tmp_path / "model.th")
+
+
 def read_raw(path):
     from espnet_stacodec.gan_codec import official
 

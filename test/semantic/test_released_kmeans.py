@@ -54,7 +54,22 @@ def test_files_that_are_none(tmp_path):
     joblib.dump({"text": 1}, tmp_path / "other")
     with pytest.raises(ModelError, match="not a k-means"):
         read_released_kmeans(tmp_path / "other")
-    joblib.dump(KMeans(2, n_init=1).fit(np.eye(3)), tmp_path / "whole")
-    (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:-20])
-    with pytest.raises(ModelError, match=r"refused|not a k-means"):
-        read_released_kmeans(tmp_path / "cut")
+    model = KMeans(2, n_init=1).fit(np.eye(3))
+    joblib.dump(model, tmp_path / "compressed", compress=3)
+    with pytest.raises(ModelError, match="not a k-means that joblib saved without compression"):
+        read_released_kmeans(tmp_path / "compressed")
+    joblib.dump(model, tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    for length in range(0, len(whole), 97):
+        (tmp_path / "cut").write_bytes(whole[:length])
+        with pytest.raises(ModelError, match=r"not a k-means .*, or cut off"):
+            read_released_kmeans(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("centroids", [np.full((2, 3), np.nan), np.zeros(5), np.zeros((0, 3))])
+def test_centroids_that_are_none(tmp_path, centroids):
+    model = KMeans(2, n_init=1).fit(np.eye(3))
+    model.cluster_centers_ = centroids
+    joblib.dump(model, tmp_path / "kmeans")
+    with pytest.raises(ModelError, match="are not finite vectors"):
+        read_released_kmeans(tmp_path / "kmeans")
