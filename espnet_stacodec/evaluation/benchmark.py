@@ -22,6 +22,7 @@ from espnet2.gan_codec.soundstream.soundstream import SoundStreamGenerator
 from torch import nn
 from typeguard import typechecked
 
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.inference import AudioCoding
 
@@ -34,6 +35,7 @@ WIDTH: dict[str, Any] = {
     "lstm_layers": 2,
 }
 NUM_TOKENS = 1000
+SHORTEST_SECONDS = 0.1  # five frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,16 @@ class Measurement:
 
 @typechecked
 def run_benchmark(seconds: float, threads: int, repeats: int) -> dict[str, Measurement]:
-    """Measure all systems on noise of so many seconds; returns them by name."""
+    """Measure all systems on noise of so many seconds; returns them by name.
+
+    Raises:
+        ConfigError: If a number is too small to measure anything.
+    """
+    if seconds < SHORTEST_SECONDS:
+        raise ConfigError(f"--seconds {seconds:g} is below {SHORTEST_SECONDS:g}.")
+    for option, number in (("--threads", threads), ("--repeats", repeats)):
+        if number < 1:
+            raise ConfigError(f"{option} {number} is below 1.")
     results = {}
     for name in SYSTEMS:
         logging.info("measuring %s", name)

@@ -73,6 +73,9 @@ class STACodecGenerator(nn.Module):
         predistillation: Arguments of `Predistillation`, which predicts the tokens that are
             assigned; None where they are given.
         distillation: Arguments of `Distillation`, the rival of assignment; None for none.
+
+    Raises:
+        ConfigError: If an option is unknown or out of its range, or options do not go together.
     """
 
     def __init__(
@@ -94,6 +97,10 @@ class STACodecGenerator(nn.Module):
         distillation: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if n_codebooks < 1:
+            raise ConfigError(f"{WHERE}: n_codebooks {n_codebooks} is below 1.")
+        if not 0 <= quantizer_dropout <= 1:
+            raise ConfigError(f"{WHERE}: quantizer_dropout {quantizer_dropout} is outside 0..1.")
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
         sizes = {
             "dimension": dimension,

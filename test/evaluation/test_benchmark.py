@@ -1,5 +1,8 @@
 """The benchmark's table; its timings are not tested."""
 
+import pytest
+
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.evaluation import benchmark
 from espnet_stacodec.evaluation.benchmark import Measurement, format_table
 
@@ -25,3 +28,16 @@ def test_every_system_runs(monkeypatch):
         measured = benchmark._measure(name, 0.1, 1, 1)
         assert measured.encode_seconds and measured.decode_seconds
         assert measured.parameters > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((0.0, 1, 1), r"--seconds 0 is below 0\.1"),
+        ((1.0, 0, 1), "--threads 0 is below 1"),
+        ((1.0, 1, 0), "--repeats 0 is below 1"),
+    ],
+)
+def test_numbers_that_measure_nothing(options, message):
+    with pytest.raises(ConfigError, match=message):
+        benchmark.run_benchmark(*options)

@@ -69,6 +69,19 @@ def test_every_variant_trains_all_its_parameters(name):
         assert parameter.grad is not None, parameter_name
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("n_codebooks", 0, "n_codebooks 0 is below 1"),
+        ("quantizer_dropout", 1.5, r"quantizer_dropout 1\.5 is outside 0\.\.1"),
+        ("quantizer_dropout", -0.1, r"quantizer_dropout -0\.1 is outside 0\.\.1"),
+    ],
+)
+def test_options_out_of_range(option, value, message):
+    with pytest.raises(ConfigError, match=f"codec_conf.generator_params: {message}"):
+        build(**{option: value})
+
+
 def test_variants_that_make_no_sense():
     with pytest.raises(ConfigError, match="'none' has no use for"):
         build(assignment="none", predistillation={"transformer": SMALL_TRANSFORMER})
