@@ -38,12 +38,14 @@ class AudioRules:
         min_seconds: Shorter audio is rejected.
         max_seconds: Longer audio is rejected. LibriSpeech's longest, in its test sets, is 35 s.
         silence_db: Audio whose peak is below this level is rejected (dB, full scale is 0).
+        speed: How many times as fast the audio becomes, and as high.
     """
 
     sample_rate: int = 16000
     min_seconds: float = 0.1
     max_seconds: float = 40.0
     silence_db: float = -60.0
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
@@ -164,7 +166,8 @@ def _format_one(item: tuple[str, str], out_dir: Path, rules: AudioRules) -> Outc
     if (num_samples := _samples_made_before(destination, Path(source))) is not None:
         return Outcome(utt_id, num_samples)
     try:
-        samples = _to_int16(_resample(*_read_mono(source, rules), rules.sample_rate))
+        wave, rate = _read_mono(source, rules)
+        samples = _to_int16(_resample(wave, rate * rules.speed, rules.sample_rate))
     except (_Rejected, soundfile.LibsndfileError) as error:
         destination.unlink(missing_ok=True)
         broken = "" if isinstance(error, _Rejected) else "broken: "
@@ -219,7 +222,7 @@ def _read_mono(source: str, rules: AudioRules) -> tuple[np.ndarray, int]:
     return wave, rate
 
 
-def _resample(wave: np.ndarray, rate: int, wanted_rate: int) -> np.ndarray:
+def _resample(wave: np.ndarray, rate: float, wanted_rate: float) -> np.ndarray:
     """Return `wave` (N,) at `wanted_rate` (Hz): (N',), unchanged where the rates are equal."""
     return wave if rate == wanted_rate else soxr.resample(wave, rate, wanted_rate, quality="VHQ")
 

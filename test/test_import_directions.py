@@ -15,7 +15,7 @@ ORDER = [
     {"frames", "config", "files"},
     {"parallel", "data_dir", "audio", "codes", "metrics", "arks"},
     {"semantic", "gan_codec", "experiment", "format_audio", "data_prep"},
-    {"iterators", "train", "packing", "releases", "batching"},
+    {"iterators", "train", "packing", "releases", "batching", "speed_perturbation"},
     {"tasks", "inference"},
     {"encoder", "frontend"},
     {"downstream", "evaluation"},

@@ -12,6 +12,7 @@ expdir=exp
 local_data_opts=     # further options of local/data.sh
 min_seconds=0.2      # shorter audio is set aside in stage 2
 max_seconds=40       # longer audio, too
+speed_perturb_factors= # e.g. "0.9 1.0 1.1": train the codec on copies of these speeds
 ssl_config=          # semantic tokens: upstream, layer, number of clusters
 ssl_path=            # replaces path_or_url of ssl_config
 semantic_tokens=     # folder of ready-made tokens, used instead of ssl_config
@@ -38,7 +39,9 @@ done
 
 read -ra tests <<<"$test_sets"
 sets=("$train_set" "$valid_set" "${tests[@]}")
-raw_lists=("${sets[@]/#/$dumpdir/raw/}")
+sp=${speed_perturb_factors:+_sp}
+all_sets=("${sets[@]}" ${sp:+"$train_set$sp"})
+raw_lists=("${all_sets[@]/#/$dumpdir/raw/}")
 raw_lists=("${raw_lists[@]/%//wav.scp}")
 if ((ngpu > 0)); then device=cuda; else device=cpu; fi
 if [[ -n $semantic_tokens ]]; then
@@ -48,10 +51,10 @@ else
 fi
 tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --print_tag)
 semantic_dir=$dumpdir/semantic/$tokens_name
-token_lists=("${sets[@]/#/$semantic_dir/}")
+token_lists=("${all_sets[@]/#/$semantic_dir/}")
 token_lists=("${token_lists[@]/%//semantic.scp}")
-exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$tokens_name}
-stats=$expdir/codec_stats_$tokens_name
+exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$tokens_name$sp}
+stats=$expdir/codec_stats_$tokens_name$sp
 decode_dir=$exp/decode${inference_model:+_${inference_model%.pth}}
 
 if begin 1 "data preparation"; then
@@ -66,11 +69,16 @@ if begin 2 "format and filter audio"; then
             --out_dir "$dumpdir/raw/$name" --min_seconds "$min_seconds" \
             --max_seconds "$max_seconds" --nj "$nj"
     done
+    if [[ -n $sp ]]; then
+        # shellcheck disable=SC2086  # several factors in one variable
+        python -m espnet_stacodec.bin.perturb_speed --data_dir "$dumpdir/raw/$train_set" \
+            --out_dir "$dumpdir/raw/$train_set$sp" --factors $speed_perturb_factors --nj "$nj"
+    fi
 fi
 if begin 3 "semantic tokens: $tokens_name"; then
     need 2 "${raw_lists[@]}"
     python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" \
-        --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${sets[@]}" \
+        --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${all_sets[@]}" \
         --out_dir "$dumpdir/semantic" --nj "$nj" --device "$device"
 fi
 
@@ -81,7 +89,7 @@ streams() { # streams SET train|valid: the data options of ESPnet
 # shellcheck disable=SC2046,SC2086  # several options in one word
 train() { # train FOLDER OPTION...
     python -m espnet_stacodec.bin.train --config "$train_config" --semantic_tokenizer "$semantic_dir" \
-        --output_dir "$1" $(streams "$train_set" train) $(streams "$valid_set" valid) "${@:2}" $train_args
+        --output_dir "$1" $(streams "$train_set$sp" train) $(streams "$valid_set" valid) "${@:2}" $train_args
 }
 if begin 4 "statistics: $stats"; then
     need 2 "${raw_lists[@]}"

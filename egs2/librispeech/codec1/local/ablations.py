@@ -25,6 +25,8 @@ from espnet_stacodec.errors import STACodecError
 from espnet_stacodec.files import write_text
 
 BEST = "valid.mel_loss.best.pth"
+# Keys of a variant that are not of the training's configuration.
+OWN_KEYS = ("init_from", "codebooks", "speed_perturb_factors")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -83,9 +85,7 @@ def _train(
     name: str, variant: Mapping[str, Any], common: Mapping[str, Any], args: argparse.Namespace
 ) -> Path:
     """Train, score and encode a variant with the recipe's own stages; returns its experiment."""
-    changes = {
-        key: value for key, value in variant.items() if key not in ("init_from", "codebooks")
-    }
+    changes = {key: value for key, value in variant.items() if key not in OWN_KEYS}
     train_config = args.expdir / "conf" / f"{_tag(name, args)}.yaml"
     conf = merge(merge(load_yaml(args.train_config), common), changes)
     write_text(train_config, yaml.safe_dump(conf, sort_keys=False))
@@ -101,6 +101,8 @@ def _train(
         "--dumpdir": args.dumpdir,
         "--expdir": args.expdir,
     }
+    if "speed_perturb_factors" in variant:
+        options["--speed_perturb_factors"] = variant["speed_perturb_factors"]
     if "init_from" in variant:
         checkpoint = _experiment(variant["init_from"], args) / BEST
         options["--train_args"] = f"--init_param {checkpoint}"
