@@ -16,6 +16,7 @@ import torch
 import yaml
 
 import espnet_stacodec  # noqa: F401  (before ESPnet: half of what test_registration.py is about)
+from espnet_stacodec import AudioCoding
 
 # Small tensors: more threads only wait for each other. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -245,6 +246,34 @@ def spd_experiment(toy_task: ToyTask) -> Path:
     return toy_task.train(
         toy_task.folder / "exp" / "spd", max_epoch=1, codec_conf={"generator_params": params}
     )
+
+
+class Noise(Protocol):
+    """Makes (length,) float32 samples of noise from a seed."""
+
+    def __call__(self, length: int, seed: int = 0) -> np.ndarray: ...
+
+
+@pytest.fixture(scope="session")
+def noise() -> Noise:
+    """Audio that no codec has seen."""
+
+    def make(length: int, seed: int = 0) -> np.ndarray:
+        return np.random.default_rng(seed).normal(0, 0.1, length).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain(plain_experiment: Path) -> AudioCoding:
+    """The codec of `plain_experiment`; read only."""
+    return AudioCoding.from_pretrained(plain_experiment)
+
+
+@pytest.fixture(scope="session")
+def sta(sta_experiment: Path) -> AudioCoding:
+    """The codec of `sta_experiment`; read only."""
+    return AudioCoding.from_pretrained(sta_experiment)
 
 
 class Opened:

@@ -1,7 +1,6 @@
 """Encoding and decoding with a trained codec."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,22 +13,8 @@ from espnet_stacodec.inference import AudioCoding
 from espnet_stacodec.packing import pack
 
 
-@pytest.fixture(scope="module")
-def plain(plain_experiment: Path) -> AudioCoding:
-    return AudioCoding.from_pretrained(plain_experiment)
-
-
-@pytest.fixture(scope="module")
-def sta(sta_experiment: Path) -> AudioCoding:
-    return AudioCoding.from_pretrained(sta_experiment)
-
-
-def noise(length: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, length).astype(np.float32)
-
-
 @pytest.mark.parametrize("length", [1, 319, 320, 321, 640, 16000 * 12 + 5])
-def test_lengths(plain, length):
+def test_lengths(plain, length, noise):
     wave = noise(length)
     codes = plain.encode(wave, 16000)
     assert codes.shape == (3, -(-length // 320)) and codes.dtype == torch.int64
@@ -43,7 +28,7 @@ def test_lengths(plain, length):
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 8])
-def test_a_list_gives_what_its_items_give(plain, sta, batch_size):
+def test_a_list_gives_what_its_items_give(plain, sta, batch_size, noise):
     lengths = [900, 3200, 1, 1700, 3300, 320]
     waves: list = [noise(n, n) for n in lengths]
     waves[1] = torch.from_numpy(waves[1])  # both kinds
@@ -59,13 +44,13 @@ def test_a_list_gives_what_its_items_give(plain, sta, batch_size):
     assert plain.encode([], 16000) == []
 
 
-def test_fewer_codebooks_can_be_decoded(plain):
+def test_fewer_codebooks_can_be_decoded(plain, noise):
     codes = plain.encode(noise(3200), 16000)
     coarse, fine = plain.decode(codes[:1]), plain.decode(codes)
     assert coarse.shape == fine.shape and not torch.equal(coarse, fine)
 
 
-def test_other_rates_are_resampled_and_said(plain, caplog):
+def test_other_rates_are_resampled_and_said(plain, caplog, noise):
     time = np.arange(8000) / 8000
     low = np.sin(2 * np.pi * 300 * time).astype(np.float32)
     with caplog.at_level(logging.INFO):
@@ -77,12 +62,12 @@ def test_other_rates_are_resampled_and_said(plain, caplog):
     assert "resampled" not in caplog.text
 
 
-def test_half_precision_audio_is_encoded_as_what_it_says(plain):
+def test_half_precision_audio_is_encoded_as_what_it_says(plain, noise):
     wave = torch.from_numpy(noise(3200)).bfloat16()
     assert torch.equal(plain.encode(wave, 16000), plain.encode(wave.float(), 16000))
 
 
-def test_autocast_changes_neither_codes_nor_audio(plain):
+def test_autocast_changes_neither_codes_nor_audio(plain, noise):
     wave = noise(16000)
     codes = plain.encode(wave, 16000)
     audio = plain.decode(codes)
@@ -91,19 +76,19 @@ def test_autocast_changes_neither_codes_nor_audio(plain):
         assert torch.equal(plain.decode(codes), audio)
 
 
-def test_one_frame_of_tokens_more_or_less_is_brought_to_length(sta):
+def test_one_frame_of_tokens_more_or_less_is_brought_to_length(sta, noise):
     assert sta.encode(noise(960), 16000, [3, 4])[0].tolist() == [3, 4, 4]
     assert sta.encode(noise(960), 16000, torch.tensor([3, 4, 5, 6]))[0].tolist() == [3, 4, 5]
 
 
-def test_without_tokens_the_experiments_own_tokenizer_is_asked(sta, plain):
+def test_without_tokens_the_experiments_own_tokenizer_is_asked(sta, plain, noise):
     assert sta.needs_tokens and not plain.needs_tokens
     # The toy's tokens came ready-made: that is said, instead of encoding without them.
     with pytest.raises(ModelError, match=r"tokenizer\.yaml: these tokens came ready-made"):
         sta.encode(noise(960), 16000)
 
 
-def test_neither_encoding_nor_decoding_changes_anything(sta_experiment):
+def test_neither_encoding_nor_decoding_changes_anything(sta_experiment, noise):
     codec = AudioCoding.from_pretrained(sta_experiment)
     before = {name: value.clone() for name, value in codec.generator.state_dict().items()}
     codec.decode(codec.encode(noise(5000), 16000, np.zeros(16, int)))
@@ -120,7 +105,7 @@ def test_the_fingerprint_is_that_of_the_trained_weights(sta_experiment):
     assert AudioCoding.from_pretrained(sta_experiment).fingerprint == fingerprint(weights)
 
 
-def test_fewer_codebooks_are_the_first_ones(sta):
+def test_fewer_codebooks_are_the_first_ones(sta, noise):
     wave, tokens = noise(5000), np.zeros(16, int)
     codes = sta.encode(wave, 16000, tokens)
     assert torch.equal(sta.encode(wave, 16000, tokens, n_codebooks=2), codes[:2])
@@ -144,7 +129,7 @@ def test_what_a_codec_says_of_itself(sta, plain, sta_experiment):
 
 
 def test_a_packed_experiment_is_the_same_codec_elsewhere(
-    sta, sta_experiment, tmp_path, monkeypatch
+    sta, sta_experiment, tmp_path, monkeypatch, noise
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pack(sta_experiment, tmp_path / "sta.zip")

@@ -12,20 +12,6 @@ from espnet_stacodec.errors import ConfigError, DataError, LengthError, ModelErr
 from espnet_stacodec.inference import AudioCoding
 
 
-@pytest.fixture(scope="module")
-def plain(plain_experiment: Path) -> AudioCoding:
-    return AudioCoding.from_pretrained(plain_experiment)
-
-
-@pytest.fixture(scope="module")
-def sta(sta_experiment: Path) -> AudioCoding:
-    return AudioCoding.from_pretrained(sta_experiment)
-
-
-def noise(length: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, length).astype(np.float32)
-
-
 @pytest.mark.parametrize(
     ("wave", "message"),
     [
@@ -37,25 +23,25 @@ def noise(length: int, seed: int = 0) -> np.ndarray:
         (torch.zeros(100, dtype=torch.long), "got int64"),
     ],
 )
-def test_audio_that_cannot_be_encoded(plain, wave, message):
+def test_audio_that_cannot_be_encoded(plain, wave, message, noise):
     with pytest.raises(DataError, match=f"wave 0: .*{message}"):
         plain.encode(wave, 16000)
     with pytest.raises(DataError, match=f"wave 1: .*{message}"):
         plain.encode([noise(100), wave], 16000)
 
 
-def test_a_rate_that_cannot_be(plain):
+def test_a_rate_that_cannot_be(plain, noise):
     with pytest.raises(DataError, match="wave 0: a sampling rate of 0 Hz cannot be"):
         plain.encode(noise(100), 0)
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_a_batch_size_that_cannot_be(plain, size):
+def test_a_batch_size_that_cannot_be(plain, size, noise):
     with pytest.raises(ConfigError, match=f"batch_size {size} is below 1"):
         plain.encode(noise(100), 16000, batch_size=size)
 
 
-def test_entries_that_no_token_has_are_not_decoded(sta):
+def test_entries_that_no_token_has_are_not_decoded(sta, noise):
     """Its first codebook has 8 tokens, whatever else it has room for."""
     codes = sta.encode(noise(960), 16000, [0, 1, 7])
     codes[0, 1] = 8
@@ -63,7 +49,7 @@ def test_entries_that_no_token_has_are_not_decoded(sta):
         sta.decode(codes)
 
 
-def test_audio_of_which_resampling_leaves_nothing(plain):
+def test_audio_of_which_resampling_leaves_nothing(plain, noise):
     with pytest.raises(DataError, match="wave 0: there are no samples"):
         plain.encode(noise(1), 192000)
 
@@ -82,17 +68,17 @@ def test_audio_of_which_resampling_leaves_nothing(plain):
         ([0, 1, 2, 3, 4], LengthError, "5 semantic tokens for 3 codec frames"),
     ],
 )
-def test_tokens_that_do_not_fit(sta, tokens, error, message):
+def test_tokens_that_do_not_fit(sta, tokens, error, message, noise):
     with pytest.raises(error, match=message):
         sta.encode(noise(960), 16000, tokens)
 
 
-def test_token_lists_of_another_number(sta):
+def test_token_lists_of_another_number(sta, noise):
     with pytest.raises(TokenError, match="1 token sequences are given for 2 waves"):
         sta.encode([noise(320), noise(320)], 16000, [[0]])
 
 
-def test_an_experiment_without_its_tokenizer(sta_experiment, tmp_path):
+def test_an_experiment_without_its_tokenizer(sta_experiment, tmp_path, noise):
     folder = tmp_path / "exp"
     shutil.copytree(sta_experiment, folder, symlinks=True)
     shutil.rmtree(folder / "semantic")
@@ -141,7 +127,7 @@ def test_lengths_that_do_not_fit_the_codes(plain, num_samples):
         plain.decode(codes, num_samples)
 
 
-def test_arguments_of_the_wrong_type_are_refused(plain):
+def test_arguments_of_the_wrong_type_are_refused(plain, noise):
     from typeguard import TypeCheckError
 
     with pytest.raises(TypeCheckError):
@@ -150,7 +136,7 @@ def test_arguments_of_the_wrong_type_are_refused(plain):
         plain.encode(noise(320), "16000")
 
 
-def test_tokens_for_a_codec_that_takes_none(plain):
+def test_tokens_for_a_codec_that_takes_none(plain, noise):
     with pytest.raises(TokenError, match="leave semantic out"):
         plain.encode(noise(5000), 16000, np.zeros(16, int))
 

@@ -19,11 +19,7 @@ def short_pieces(monkeypatch):
     return cut
 
 
-def noise(length: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.1, length).astype(np.float32)
-
-
-def test_long_audio_in_pieces(sta_experiment, short_pieces):
+def test_long_audio_in_pieces(sta_experiment, short_pieces, noise):
     """Lengths are exact, tokens stay in place, and audio is that of the whole but for borders."""
     sta = AudioCoding.from_pretrained(sta_experiment)
     wave = noise(16000 * 7 + 11)
@@ -40,7 +36,7 @@ def test_long_audio_in_pieces(sta_experiment, short_pieces):
     torch.testing.assert_close(pieces, audio, rtol=0, atol=1e-2)
 
 
-def test_transformers_see_the_same_windows_in_pieces(spd_experiment, short_pieces):
+def test_transformers_see_the_same_windows_in_pieces(spd_experiment, short_pieces, noise):
     """Pieces start on the grid of the windows, so predicted tokens are those of the whole."""
     spd = AudioCoding.from_pretrained(spd_experiment)
     strides = {windows.stride for windows in spd.generator.windows}
@@ -66,7 +62,7 @@ def _let_predictions_vary(spd: AudioCoding, wave: np.ndarray) -> None:
     source.head.bias -= source.logits(latents).mean((0, 1))
 
 
-def test_a_tokenizer_runs_piece_by_piece(sta_experiment, short_pieces, monkeypatch):
+def test_a_tokenizer_runs_piece_by_piece(sta_experiment, short_pieces, monkeypatch, noise):
     """Before each piece is encoded, not for all of them first: so progress can be shown."""
     sta = AudioCoding.from_pretrained(sta_experiment)
     order = []
