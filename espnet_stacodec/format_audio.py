@@ -27,6 +27,7 @@ from espnet_stacodec.parallel import Workers
 
 INT16_STEPS = 1 << 15  # of full scale
 CHUNK_FILES = 16  # handed to a worker at once
+SLOWEST, FASTEST = 0.5, 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,8 @@ class AudioRules:
                 f"Durations from {self.min_seconds} to {self.max_seconds} s hold no audio;"
                 " min_seconds must be above 0 and not above max_seconds."
             )
+        if not SLOWEST <= self.speed <= FASTEST:
+            raise ConfigError(f"A speed of {self.speed:g} is outside {SLOWEST}..{FASTEST}.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,6 +57,7 @@ BOTTLENECK = "encoder.encoder_transformer."
 PREDICTION = "auxiliary_tasks_models.0.linar_prob_models.0."
 # Parameters that are in the checkpoints and never used.
 UNUSED = re.compile(r"word_embeddings|\.pooler\.|_codebook\.inited$|position_ids$")
+# No quote in it: one value at a time, of a mapping's text.
 RESOLVER_CALL = re.compile(r"\$\{[^}']*:")
 # torch.load's wording where it meets a class that it was not told of.
 FORBIDDEN = re.compile(r"(?:GLOBAL|Unsupported global:? ?(?:GLOBAL)?) ([\w.]+)")
