@@ -9,7 +9,7 @@ import kaldiio
 import numpy as np
 
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
-from espnet_stacodec.files import read_scp
+from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.semantic.token_files import read_tokens
 
 

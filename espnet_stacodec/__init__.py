@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import wrapt
 
 if TYPE_CHECKING:
-    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.inference.audio_coding import AudioCoding
 
 __version__ = "0.1.0"
 __all__ = ["AudioCoding", "__version__"]
@@ -69,7 +69,7 @@ for _task in AUDIO_TASKS:
 def __getattr__(name: str) -> object:
     # Importing torch and ESPnet takes seconds, which `stacodec --help` should not.
     if name == "AudioCoding":
-        from espnet_stacodec.inference import AudioCoding
+        from espnet_stacodec.inference.audio_coding import AudioCoding
 
         return AudioCoding
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

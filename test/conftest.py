@@ -139,7 +139,7 @@ class ToyTask:
         import kaldiio
         import soundfile
 
-        from espnet_stacodec.files import write_scp, write_text
+        from espnet_stacodec.fileio.files import write_scp, write_text
 
         self.folder = folder
         self.tokenizer = folder / "dump" / "semantic" / "toy"
@@ -296,9 +296,9 @@ def spd_without_ssl(spd_experiment: Path, tmp_path: Path, monkeypatch) -> Iterat
 
     The test fails if an SSL model is built, or if any file of the tokenizer is read.
     """
-    from espnet_stacodec.files import write_text
+    from espnet_stacodec.fileio.files import write_text
     from espnet_stacodec.semantic import kmeans, tokenizer, transformers_backend
-    from espnet_stacodec.semantic.info import UpstreamConfig, write_info
+    from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig, write_info
 
     folder = tmp_path / "codec"
     shutil.copytree(spd_experiment, folder, ignore=shutil.ignore_patterns("semantic"))

@@ -44,7 +44,7 @@ def test_espnet_first(monkeypatch):
 
 
 def test_what_the_package_offers():
-    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.inference.audio_coding import AudioCoding
 
     assert espnet_stacodec.AudioCoding is AudioCoding
     assert espnet_stacodec.__version__.count(".") == 2

@@ -46,7 +46,7 @@ To train ESPnet's own recipes on the codes of a codec whose recipe was run to st
         --codes_dir ../stacodec_codec1/exp/CODEC/codes \\
         --train_set train --valid_set dev --test_sets test
 
-prints how asr2.sh is to be called, from its token list on:
+prints the command that runs asr2.sh from its token list on:
 
     ./asr2.sh --stage 7 --stop_stage 15 --src_lang CODEC_q1 --src_case rm \\
         --src_token_type bpe --src_nbpe UNITS --dumpdir dump \\

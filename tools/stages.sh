@@ -18,7 +18,7 @@ current_stage=$stage
 set -E
 trap '((BASH_SUBSHELL)) || echo "run.sh: stage $current_stage failed; to go on from there:" \
     "$(printf "%q " ./run.sh "${_arguments[@]}")--stage $current_stage" >&2' ERR
-# begin N TEXT: whether stage N is to be run; says so.
+# begin N TEXT: whether stage N is selected; logs it.
 begin() {
     ((stage <= $1 && stop_stage >= $1)) || return 1
     current_stage=$1

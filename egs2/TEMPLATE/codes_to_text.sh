@@ -17,9 +17,9 @@ codes_dir=           # finished codes (stage 7 of a codec) instead of codec_exp
 semantic_tokens=     # plain semantic tokens, <dumpdir>/semantic/<tag> of stage 3, instead of codes
 input=codes          # codes, or audio for a train_config with a frontend that reads it
 codebooks=1          # which codebooks, counted from 1: 1, 1-8, 1,3-4
-merge=false          # leave out frames that repeat the one before
-src_nbpe=0           # sentencepiece units of several codes, of one codebook; 0 for codes alone
-target=${target:-words}      # what is said: words, intent_words, intent, scenario
+deduplicate=false    # leave out frames that repeat the one before
+src_nbpe=0           # size of a BPE over the codes of one codebook; 0 for single codes
+target=${target:-words}      # target text: words, intent_words, intent, scenario
 token_type=${token_type:-bpe} # units of the target: char, word, bpe
 nbpe=200             # number of units, for bpe
 train_config=        # model and training
@@ -74,7 +74,7 @@ else
 fi
 if [[ $input == codes ]]; then
     name+=_q${codebooks//,/+}
-    [[ $merge == false ]] || name+=_merged
+    [[ $deduplicate == false ]] || name+=_dedup
     ((src_nbpe == 0)) || name+=_bpe$src_nbpe
 fi
 name+=_$target
@@ -94,7 +94,7 @@ if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; 
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.tokens_as_codes \
             --semantic_dir "$from" "${made[@]}")
     elif [[ -n $codec_exp && $codes_dir != "$codec_exp"/* ]]; then
-        (cd "$codec_recipe" && python -m espnet_stacodec.bin.hand_over --model "$from" \
+        (cd "$codec_recipe" && python -m espnet_stacodec.bin.dump_codes --model "$from" \
             "${made[@]}" --nj "$nj" --device "$device")
     fi
 fi
@@ -103,7 +103,7 @@ if begin 2 "inputs and targets: $inputs"; then
         what=(--dump_dir "$raw")
     else
         what=(--codes_dir "$codes_dir" --codebooks "$codebooks" --src_nbpe "$src_nbpe")
-        [[ $merge == false ]] || what+=(--merge)
+        [[ $deduplicate == false ]] || what+=(--deduplicate)
     fi
     python -m espnet_stacodec.bin.prepare_inputs "${what[@]}" --sets "${sets[@]}" \
         --target "$target" --out_dir "$inputs"
@@ -114,7 +114,7 @@ if begin 3 "token list: $token_dir"; then
         --token_type "$token_type" --nbpe "$nbpe" --out_dir "$token_dir"
 fi
 
-# How ESPnet's task calls the input, and what it is to be told of it.
+# The input's name in ESPnet's task, and the options that describe it.
 options=(--token_type "$token_type" --token_list "$token_dir/tokens.txt")
 [[ $token_type != bpe ]] || options+=(--bpemodel "$token_dir/bpe.model")
 if [[ $input == audio ]]; then
@@ -129,7 +129,7 @@ if [[ $input == codes && -e $inputs/codes.json ]]; then # written last in stage 
     n=$(wc -l <"$inputs/codebooks.txt")
     options+=(--frontend code_mixture --frontend_conf "n_codebooks=$n")
     if [[ $task == mt ]]; then
-        options+=(--model_conf "patch_size=$n") # so many <sos/eos> end the input: a whole frame
+        options+=(--model_conf "patch_size=$n") # this many <sos/eos> end the input: a whole frame
     else
         options+=(--frontend_conf "input_size=$(wc -l <"$inputs/src_tokens.txt")")
     fi

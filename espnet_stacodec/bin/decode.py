@@ -23,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
-    parser.add_argument("--n_codebooks", type=int, help="keep the first so many; all if not given")
+    parser.add_argument("--n_codebooks", type=int, help="keep the first n; all if not given")
     parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     return parser
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.results import summarize, write_results
     from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
-    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.inference.audio_coding import AudioCoding
     from espnet_stacodec.parallel import Workers
 
     codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)

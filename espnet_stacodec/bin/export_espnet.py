@@ -25,14 +25,14 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--codebooks", help="counted from 1, e.g. 1, 1-8 or 1,3-4 (default: 1)")
     parser.add_argument(
-        "--merge",
+        "--deduplicate",
         action=argparse.BooleanOptionalAction,
         help="leave out frames that repeat the one before (default: for asr2)",
     )
     parser.add_argument(
         "--target",
         choices=TARGETS,
-        help="what the model is to say (default: words for asr2, intent_words for slu1)",
+        help="target text of the model (default: words for asr2, intent_words for slu1)",
     )
     return parser
 
@@ -45,7 +45,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.downstream.espnet_dumps import export_asr2, export_slu1
 
-    chosen = {name: getattr(args, name) for name in ("codebooks", "merge", "target")}
+    chosen = {
+        "codebooks": args.codebooks,
+        "deduplicated": args.deduplicate,
+        "target": args.target,
+    }
     given = {name: value for name, value in chosen.items() if value is not None}
     sets = [args.train_set, args.valid_set, *args.test_sets]
     export = export_asr2 if args.recipe == "asr2" else export_slu1

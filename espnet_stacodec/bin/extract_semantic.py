@@ -1,4 +1,4 @@
-"""Stage 3: semantic tokens of data sets, made by an SSL upstream and k-means, or ready-made."""
+"""Stage 3: semantic tokens of data sets, made by an SSL upstream and k-means, or precomputed."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def get_parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--semantic_tokens",
         type=Path,
-        help="folder of ready-made tokens: tokenizer.yaml, <set>/semantic.scp or text files <set>",
+        help="folder of precomputed tokens: tokenizer.yaml, <set>/semantic.scp or text files <set>",
     )
     parser.add_argument("--path_or_url", help="checkpoint to use instead of the one in --config")
     parser.add_argument("--dump_dir", type=Path, default=Path("dump/raw"), help="formatted audio")
@@ -35,11 +35,11 @@ def get_parser() -> argparse.ArgumentParser:
 
 def extract(args: argparse.Namespace) -> None:
     """Do what the options ask for."""
-    from espnet_stacodec.semantic.info import TokenizerInfo, UpstreamConfig
+    from espnet_stacodec.semantic.tokenizer_info import TokenizerInfo, UpstreamConfig
 
     if args.semantic_tokens is not None:
         if args.path_or_url is not None:
-            raise ConfigError("--path_or_url: ready-made tokens have no checkpoint; remove it.")
+            raise ConfigError("--path_or_url: precomputed tokens have no checkpoint; remove it.")
         tag = TokenizerInfo.read(args.semantic_tokens).tag
     else:
         config = UpstreamConfig.read(args.config, args.path_or_url)
@@ -50,7 +50,7 @@ def extract(args: argparse.Namespace) -> None:
     if not args.sets:
         raise ConfigError("--sets: no sets are given; name those to tokenize.")
     if args.semantic_tokens is not None:
-        from espnet_stacodec.semantic.ready_made import import_tokens
+        from espnet_stacodec.semantic.precomputed import import_tokens
 
         import_tokens(args.semantic_tokens, args.dump_dir, args.sets, args.out_dir / tag)
         return

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
-from espnet_stacodec.format_audio import AudioRules, format_set
+from espnet_stacodec.data_prep.format_audio import AudioRules, format_set
 
 
 def get_parser() -> argparse.ArgumentParser:

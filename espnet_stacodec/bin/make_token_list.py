@@ -1,4 +1,4 @@
-"""Write the token list of what an ASR or SLU model is to say."""
+"""Write the token list of the target texts of an ASR or SLU model."""
 
 import argparse
 from collections.abc import Sequence

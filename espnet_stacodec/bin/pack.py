@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
-    from espnet_stacodec.packing import pack
+    from espnet_stacodec.pretrained.packing import pack
 
     pack(args.model, args.out, args.model_file)
     logging.info("%s: packed", args.out)

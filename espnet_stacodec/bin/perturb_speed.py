@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
-from espnet_stacodec.speed_perturbation import perturb_set
+from espnet_stacodec.data_prep.speed_perturbation import perturb_set
 
 
 def get_parser() -> argparse.ArgumentParser:

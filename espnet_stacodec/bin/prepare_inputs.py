@@ -1,4 +1,4 @@
-"""Write what an ASR or SLU model is trained on: codes or audio, and what is to be said."""
+"""Write the inputs and target texts of an ASR or SLU model: codes or audio, and labels."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sets", nargs="+", required=True, help="the training set first")
     parser.add_argument("--codebooks", default="1", help="counted from 1, e.g. 1, 1-8 or 1,3-4")
     parser.add_argument(
-        "--merge", action="store_true", help="leave out frames that repeat the one before"
+        "--deduplicate", action="store_true", help="leave out frames that repeat the one before"
     )
     parser.add_argument(
         "--src_nbpe",
         type=int,
         default=0,
-        help="sentencepiece units of several codes to learn, of one codebook; 0 for codes alone",
+        help="size of a BPE over the codes of one codebook; 0 for single codes",
     )
     parser.add_argument(
         "--target",
         default="words",
         choices=TARGETS,
-        help="what the model is to say",
+        help="target text of the model",
     )
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
     return parser
@@ -54,7 +54,7 @@ def _work(args: argparse.Namespace) -> None:
             args.codebooks,
             args.target,
             args.out_dir,
-            args.merge,
+            args.deduplicate,
             args.src_nbpe,
         )
 

@@ -1,4 +1,4 @@
-"""Score what was recognized: WER, CER, intent accuracy; RESULTS.md and results.json."""
+"""Score hypotheses: WER, CER, intent accuracy; RESULTS.md and results.json."""
 
 import argparse
 import sys
@@ -18,13 +18,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--decode_dir", type=Path, required=True, help="holds <set>/text: recognized"
     )
-    parser.add_argument("--train_set", required=True, help="whose commonest target is chance")
+    parser.add_argument("--train_set", required=True, help="gives the majority-class baseline")
     parser.add_argument("--sets", nargs="+", required=True, help="sets to score")
     parser.add_argument(
         "--target",
         default="words",
         choices=TARGETS,
-        help="what the model says",
+        help="target text of the model",
     )
     parser.add_argument("--title", required=True, help="what was recognized with what")
     return parser

@@ -81,10 +81,10 @@ def _encode(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from espnet_stacodec.audio import read_audio, resample
-    from espnet_stacodec.codes import Codes
     from espnet_stacodec.errors import naming
-    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.fileio.audio import read_audio, resample
+    from espnet_stacodec.fileio.code_files import Codes
+    from espnet_stacodec.inference.audio_coding import AudioCoding
 
     codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     for file, target in tqdm(targets.items(), "encode", unit=" files"):
@@ -101,10 +101,10 @@ def _decode(args: argparse.Namespace) -> None:
     import soundfile
     from tqdm import tqdm
 
-    from espnet_stacodec.codes import Codes
     from espnet_stacodec.errors import TokenError, naming
-    from espnet_stacodec.files import atomic_write
-    from espnet_stacodec.inference import AudioCoding
+    from espnet_stacodec.fileio.code_files import Codes
+    from espnet_stacodec.fileio.files import atomic_write
+    from espnet_stacodec.inference.audio_coding import AudioCoding
 
     codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     for file, target in tqdm(targets.items(), "decode", unit=" files"):
@@ -122,10 +122,10 @@ def _decode(args: argparse.Namespace) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
-    from espnet_stacodec.experiment import Experiment
-    from espnet_stacodec.inference import AudioCoding
-    from espnet_stacodec.releases import open_variant
-    from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
+    from espnet_stacodec.inference.audio_coding import AudioCoding
+    from espnet_stacodec.pretrained.experiment import Experiment
+    from espnet_stacodec.pretrained.releases import open_variant
+    from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo
 
     source = args.model if args.variant is None else open_variant(args.model, args.variant)
     experiment = Experiment.open(source, args.model_file)
@@ -152,8 +152,8 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _import(args: argparse.Namespace) -> None:
-    from espnet_stacodec.releases import import_checkpoint, import_release
-    from espnet_stacodec.semantic.info import UpstreamConfig
+    from espnet_stacodec.pretrained.releases import import_checkpoint, import_release
+    from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
     if args.checkpoint.is_dir():
         import_release(args.checkpoint, args.out)

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.summary import summarize_systems
-    from espnet_stacodec.files import write_text
+    from espnet_stacodec.fileio.files import write_text
 
     systems = {name: [Path(path) for path in paths] for name, *paths in args.system}
     table = summarize_systems(systems, args.dataset)

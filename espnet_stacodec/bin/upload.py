@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
-    from espnet_stacodec.packing import upload
+    from espnet_stacodec.pretrained.packing import upload
 
     logging.info("uploaded to %s", upload(args.model, args.repo, args.model_file))
 

@@ -151,7 +151,7 @@ def extract_tar(archive: Path | str, member: str, destination: Path | str) -> Pa
     Args:
         archive: A tar file, compressed or not.
         member: Folder inside the archive, e.g. "LibriSpeech/dev-clean"; the rest is left out.
-        destination: What that folder is to be called on disk.
+        destination: Path of that folder on disk.
 
     Raises:
         DataError: If the archive cannot be read, or holds no such folder.

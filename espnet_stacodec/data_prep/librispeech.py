@@ -7,9 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 from typeguard import typechecked
 
-from espnet_stacodec.data_dir import DataDir
 from espnet_stacodec.data_prep.download import download, extract_tar
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.data_dir import DataDir
 
 FOLDER = "LibriSpeech"
 BASE_URL = "https://www.openslr.org/resources/12"

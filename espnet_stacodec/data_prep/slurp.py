@@ -7,8 +7,8 @@ from pathlib import Path
 
 from typeguard import typechecked
 
-from espnet_stacodec.data_dir import DataDir
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.data_dir import DataDir
 
 ANNOTATIONS = Path("dataset/slurp")
 REAL_AUDIO = Path("audio/slurp_real")

@@ -17,18 +17,18 @@ import torch
 from safetensors.numpy import save_file
 from typeguard import typechecked
 
-from espnet_stacodec.arks import write_arks
-from espnet_stacodec.audio import read_audio
-from espnet_stacodec.data_dir import DataDir
-from espnet_stacodec.downstream.codes_info import FIRST_CODE, VECTORS_NAME, CodesInfo
+from espnet_stacodec.downstream.code_dir_info import FIRST_CODE, VECTORS_NAME, CodesInfo
 from espnet_stacodec.errors import DataError, StageError, TokenError, naming
-from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
-from espnet_stacodec.inference import AudioCoding, load_once
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.audio import read_audio
+from espnet_stacodec.fileio.data_dir import DataDir
+from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
-from espnet_stacodec.semantic.info import TOKEN_FRAMES, TokenizerInfo
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.token_files import TokenReader, read_tokens
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
+from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, TokenizerInfo
 
 
 @typechecked
@@ -58,7 +58,7 @@ def unflatten_codes(flat: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 
 
 @typechecked
-def hand_over(
+def dump_codes(
     model: Path,
     dump_dir: Path,
     semantic_dir: Path | None,
@@ -110,7 +110,7 @@ def tokens_as_codes(semantic_dir: Path, dump_dir: Path, sets: Sequence[str], out
         semantic_dir: Holds <set>/semantic.scp and the tokenizer of stage 3.
         dump_dir: Holds <set>/ of stage 2.
         sets: What to write.
-        out_dir: As for `hand_over`.
+        out_dir: As for `dump_codes`.
 
     Raises:
         StageError: If the audio or the tokens of a set have not been made.

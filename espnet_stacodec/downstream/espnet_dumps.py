@@ -13,7 +13,7 @@ arks, as it writes those of a codec, with <set>/token_lists/codec_token_list. Fo
                                utt2spk, spk2utt}
     <dumpdir>/extracted/{lm_train.txt, lm_train_transcript.txt}
 
-where the features are the sums of the codebooks' entries, and text says `intent word word ...`.
+where the features are the sums of the codebooks' entries, and text holds `intent word word ...`.
 """
 
 import functools
@@ -24,14 +24,14 @@ import kaldiio
 import numpy as np
 from typeguard import typechecked
 
-from espnet_stacodec.arks import write_arks
-from espnet_stacodec.data_dir import write_spk2utt
+from espnet_stacodec.downstream.code_bpe import as_characters
+from espnet_stacodec.downstream.code_dir_info import CodesInfo
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
-from espnet_stacodec.downstream.code_units import as_characters
-from espnet_stacodec.downstream.codes_info import CodesInfo
 from espnet_stacodec.downstream.inputs import prepare_inputs
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.files import read_scp, write_scp, write_text
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.data_dir import write_spk2utt
+from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 
 TARGET = "ts.en"  # --tgt_case and --tgt_lang that asr2.sh has if it is not given others
 # ESPnet's recipe for LibriSpeech learns 6000 units from 2000 clusters.
@@ -44,7 +44,7 @@ def export_asr2(
     sets: Sequence[str],
     dumpdir: Path,
     codebooks: str = "1",
-    merge: bool = True,
+    deduplicated: bool = True,
     target: str = "words",
 ) -> list[str]:
     """Write what asr2.sh reads from stage 7 on.
@@ -52,21 +52,21 @@ def export_asr2(
     Args:
         codes_dir: <codes_dir>/<set> of stage 7 of a codec's recipe.
         sets: What to write, the training set first.
-        dumpdir: What asr2.sh is to be given as --dumpdir.
+        dumpdir: The --dumpdir of asr2.sh.
         codebooks: Which codebooks, as for `parse_codebooks`.
-        merge: Whether frames that repeat the one before are left out.
-        target: What the model is to say, one of `TARGETS`.
+        deduplicated: Whether frames that repeat the one before are left out.
+        target: Kind of target text, one of `TARGETS`.
 
     Returns:
-        Options that asr2.sh is to be given.
+        Options for asr2.sh.
 
     Raises:
         StageError: If the codes of a set have not been made.
         DataError: If too many utterances lack their codes or their text.
     """
-    name, case = _name(codes_dir, codebooks), _case(merge)
+    name, case = _name(codes_dir, codebooks), _case(deduplicated)
     inputs = dumpdir.resolve() / "codes" / f"{name}_{case}_{target}"
-    prepare_inputs(codes_dir, sets, codebooks, target, inputs, merge)
+    prepare_inputs(codes_dir, sets, codebooks, target, inputs, deduplicated)
     info = CodesInfo.read(inputs)
     n = len(info.codebooks)
     used: set[str] = set()  # characters of the training set
@@ -81,8 +81,9 @@ def export_asr2(
             tokens = info.token_list()[info.first_code : -1]
             _write_lines(folder / "token_lists" / "codec_token_list", tokens)
         write_scp(folder / f"text.{case}.{name}", codes)
-    said = read_scp(inputs / sets[0] / "text")
-    write_scp(dumpdir / "raw" / "lm_train.txt", {f"{u}.{TARGET}": text for u, text in said.items()})
+    targets = read_scp(inputs / sets[0] / "text")
+    lm_train = {f"{utt}.{TARGET}": text for utt, text in targets.items()}
+    write_scp(dumpdir / "raw" / "lm_train.txt", lm_train)
     options = ["--stage", "7", "--stop_stage", "15", "--src_lang", name, "--src_case", case]
     if n == 1:
         units = UNITS_PER_CODE * len(used)
@@ -98,7 +99,7 @@ def export_slu1(
     sets: Sequence[str],
     dumpdir: Path,
     codebooks: str = "1",
-    merge: bool = False,
+    deduplicated: bool = False,
     target: str = "intent_words",
 ) -> list[str]:
     """Write what slu.sh reads from stage 5 on.
@@ -106,22 +107,22 @@ def export_slu1(
     Args:
         codes_dir: <codes_dir>/<set> of stage 7 of a codec's recipe.
         sets: What to write, the training set first.
-        dumpdir: What slu.sh is to be given as --dumpdir.
+        dumpdir: The --dumpdir of slu.sh.
         codebooks: Which codebooks, as for `parse_codebooks`.
-        merge: Whether frames that repeat the one before are left out.
-        target: What the model is to say, one of `TARGETS`.
+        deduplicated: Whether frames that repeat the one before are left out.
+        target: Kind of target text, one of `TARGETS`.
 
     Returns:
-        Options that slu.sh is to be given.
+        Options for slu.sh.
 
     Raises:
         StageError: If the codes of a set have not been made.
         DataError: If too many utterances lack their codes or their text, or the codebooks
             have no known entries.
     """
-    name = f"{_name(codes_dir, codebooks)}_{_case(merge)}_{target}"
+    name = f"{_name(codes_dir, codebooks)}_{_case(deduplicated)}_{target}"
     inputs = dumpdir.resolve() / "codes" / name
-    prepare_inputs(codes_dir, sets, codebooks, target, inputs, merge)
+    prepare_inputs(codes_dir, sets, codebooks, target, inputs, deduplicated)
     if not (inputs / "vectors.npy").exists():
         raise DataError(
             f"{codes_dir}: the entries of these codebooks are not known; export for asr2 instead."
@@ -134,7 +135,7 @@ def export_slu1(
         codes = read_scp(inputs / part / "codes.scp")
         n, dim = len(info.codebooks), vectors.shape[1]
         compute = functools.partial(_features, codes, vectors, n)
-        made_with = f"{info.codec_fingerprint} {info.codebooks} {merge}"
+        made_with = f"{info.codec_fingerprint} {info.codebooks} {deduplicated}"
         write_arks(scp, codes, made_with, compute, np.float32)
         _write_labels(folder, inputs / part, "text", "extracted")
         words = read_scp(codes_dir / part / "text")
@@ -145,7 +146,7 @@ def export_slu1(
         write_scp(folder / "feats.scp", read_scp(scp))
     for list_name, source in (("lm_train.txt", "text"), ("lm_train_transcript.txt", "transcript")):
         write_scp(root / list_name, read_scp(root / sets[0] / source))
-    # Names of slu.sh's experiments do not say which features they have.
+    # Names of slu.sh's experiments do not carry the features.
     return ["--stage", "5", "--feats_type", "extracted", "--expdir", f"exp/{name}"]
 
 
@@ -156,9 +157,9 @@ def _name(codes_dir: Path, codebooks: str) -> str:
     return f"{codec}_q{codebooks.replace(',', '+')}"
 
 
-def _case(merge: bool) -> str:
+def _case(deduplicated: bool) -> str:
     """Return what asr2.sh calls tokens without (rm) and with (ts) repetitions."""
-    return "rm" if merge else "ts"
+    return "rm" if deduplicated else "ts"
 
 
 def _characters(place: str, info: CodesInfo) -> str:
@@ -177,7 +178,7 @@ def _features(
 
 
 def _write_labels(folder: Path, inputs: Path, text: str, feats_type: str) -> None:
-    """Write what is said as `text`, speakers, and the type of the features."""
+    """Write the target texts as `text`, speakers, and the type of the features."""
     speakers = read_scp(inputs / "utt2spk")
     write_scp(folder / text, read_scp(inputs / "text"))
     write_scp(folder / "utt2spk", speakers)

@@ -1,9 +1,9 @@
-"""What an ASR or SLU recipe trains on: codes of chosen codebooks, or audio, and what is to be said.
+"""Inputs and target texts of an ASR or SLU recipe: codes of chosen codebooks, or audio.
 
 <out_dir>/<set>/{codes.scp, codes.<N>.ark, text, utt2spk, intent} and, for all sets,
 <out_dir>/{codes.json, src_tokens.txt, codebooks.txt}, vectors.npy for codes that stand alone and
-src_bpe.model for units of several, whose ids the arks then hold, while codes.json still describes
-the codes they are made of; for audio <out_dir>/<set>/{wav.scp, text, ...}.
+src_bpe.model for a BPE over codes, whose ids the arks then hold, while codes.json still describes
+the codes; for audio <out_dir>/<set>/{wav.scp, text, ...}.
 """
 
 import functools
@@ -17,14 +17,14 @@ import numpy as np
 from safetensors.numpy import load_file
 from typeguard import typechecked
 
-from espnet_stacodec.arks import write_arks
 from espnet_stacodec.config import choose
+from espnet_stacodec.downstream.code_bpe import CodeBPE
+from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
-from espnet_stacodec.downstream.code_units import CodeUnits
-from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import ConfigError, DataError, StageError
-from espnet_stacodec.files import atomic_write, content_key, read_scp, write_scp, write_text
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.files import atomic_write, content_key, read_scp, write_scp, write_text
 
 # Utterances that may lack their codes or their text, of all of a set; more are an error.
 TOLERATED_SHARE = 0.01
@@ -44,13 +44,13 @@ def parse_codebooks(spec: str, available: int) -> list[int]:
     chosen = [book for first, *last in ranges for book in range(first, (last or [first])[0] + 1)]
     wrong = [book for book in chosen if not 1 <= book <= available]
     if wrong or not chosen or len(set(chosen)) < len(chosen):
-        what = f"codebook {wrong[0]} is not one of them" if wrong else "each is to be named once"
+        what = f"codebook {wrong[0]} is not one of them" if wrong else "each may be named once"
         raise ConfigError(f"codebooks '{spec}': these codes have codebooks 1-{available}; {what}.")
     return chosen
 
 
 @typechecked
-def merge_runs(codes: np.ndarray) -> np.ndarray:
+def deduplicate(codes: np.ndarray) -> np.ndarray:
     """Return codes (n, T') without the frames of (n, T) that are equal to the one before."""
     changes = (codes[:, 1:] != codes[:, :-1]).any(axis=0)
     return codes[:, np.concatenate([[True], changes])]
@@ -63,7 +63,7 @@ def prepare_inputs(
     codebooks: str,
     target: str,
     out_dir: Path,
-    merge: bool = False,
+    deduplicated: bool = False,
     num_units: int = 0,
 ) -> None:
     """Write the inputs and targets of sets, the training set first.
@@ -74,44 +74,44 @@ def prepare_inputs(
         codebooks: Which codebooks, as for `parse_codebooks`.
         target: One of `TARGETS`.
         out_dir: Gets a folder for each set.
-        merge: Whether frames that repeat the one before are left out.
-        num_units: How many units of several codes to learn of one codebook; 0 for codes alone.
+        deduplicated: Whether frames that repeat the one before are left out.
+        num_units: Size of a BPE over the codes of one codebook; 0 for single codes.
 
     Raises:
-        ConfigError: If units of several codebooks, or fewer than none, are asked for.
+        ConfigError: If `num_units` is negative, or not 0 with several codebooks.
         StageError: If the codes of a set have not been made.
         DataError: If too many utterances lack their codes or their text.
     """
     whole = CodesInfo.read(codes_dir)
     chosen = parse_codebooks(codebooks, len(whole.codebook_sizes))
     if num_units < 0:
-        raise ConfigError(f"src_nbpe {num_units} is negative; 0 is for codes alone.")
+        raise ConfigError(f"src_nbpe {num_units} is negative; 0 leaves the codes as they are.")
     if num_units and len(chosen) > 1:
-        raise ConfigError(f"src_nbpe learns units of one codebook, not of codebooks '{codebooks}'.")
+        raise ConfigError(f"src_nbpe learns a BPE over one codebook, not over '{codebooks}'.")
     info = CodesInfo(
         codebook_sizes=[whole.codebook_sizes[book - 1] for book in chosen],
         frame_rate_hz=whole.frame_rate_hz,
         codec_fingerprint=whole.codec_fingerprint,
         codebooks=chosen,
     )
-    said = choose(TARGETS, target, "target")
+    kind = choose(TARGETS, target, "target")
     seen: set[str] = set()
-    units: CodeUnits | None = None
+    units: CodeBPE | None = None
     for name in sets:
-        lists = _read_set(codes_dir / name, "codes", read_code_places(codes_dir / name), said)
-        _warn_of_unseen(name, lists["text"], said, seen)
+        lists = _read_set(codes_dir / name, "codes", read_code_places(codes_dir / name), kind)
+        _warn_of_unseen(name, lists["text"], kind, seen)
         _write_lists(out_dir / name, lists)
-        read = functools.partial(_read_codes, lists["codes"], whole, chosen, merge)
+        read = functools.partial(_read_codes, lists["codes"], whole, chosen, deduplicated)
         if num_units and units is None:
             frames = (codes[0] for codes in read(list(lists["codes"])))
-            units = CodeUnits.learn(frames, num_units, out_dir / "src_bpe.model")
-        made_with = f"{whole.codec_fingerprint} {chosen} {merge} {codes_dir / name}"
+            units = CodeBPE.learn(frames, num_units, out_dir / "src_bpe.model")
+        made_with = f"{whole.codec_fingerprint} {chosen} {deduplicated} {codes_dir / name}"
         if units is not None:  # learned from other utterances, they are others
             made_with += f" {content_key(units.token_list())}"
         compute = functools.partial(_flat_inputs, read, info, units)
         # Last: with it the set is complete.
         write_arks(out_dir / name / "codes.scp", lists["codes"], made_with, compute)
-    # ESPnet's own codecs have no known entries, units of several codes none of their own.
+    # ESPnet's own codecs have no known entries, a BPE over codes none of its own.
     if (codes_dir / VECTORS_NAME).exists() and units is None:
         _write_vectors(codes_dir, info, out_dir)
     tokens = info.token_list() if units is None else units.token_list()
@@ -143,15 +143,15 @@ def prepare_audio(dump_dir: Path, sets: Sequence[str], target: str, out_dir: Pat
         StageError: If a set has not been made.
         DataError: If too many utterances lack their text.
     """
-    said = choose(TARGETS, target, "target")
+    kind = choose(TARGETS, target, "target")
     seen: set[str] = set()
     for name in sets:
         scp = dump_dir / name / "wav.scp"
         if not scp.exists():
             raise StageError(f"{scp}: not there; run stages 1 and 2 of the codec's recipe.")
         places = {utt: _locate(place, dump_dir / name) for utt, place in read_scp(scp).items()}
-        lists = _read_set(dump_dir / name, "wav.scp", places, said)
-        _warn_of_unseen(name, lists["text"], said, seen)
+        lists = _read_set(dump_dir / name, "wav.scp", places, kind)
+        _warn_of_unseen(name, lists["text"], kind, seen)
         _write_lists(out_dir / name, lists)
         write_scp(out_dir / name / "wav.scp", lists["wav.scp"])
 
@@ -178,13 +178,13 @@ def _read_set(
     folder: Path,
     kind: str,
     inputs: Mapping[str, str],
-    said: Target,
+    target: Target,
 ) -> dict[str, Mapping[str, str]]:
     """Return the lists of a set, of the utterances that have all: `kind`, text, utt2spk, intent."""
     words = read_scp(folder / "text")
     intents = read_scp(folder / "intent") if (folder / "intent").exists() else {}
     text = {
-        utt: said.say(words.get(utt, ""), intents.get(utt)) for utt in sorted({*words, *intents})
+        utt: target.text(words.get(utt, ""), intents.get(utt)) for utt in sorted({*words, *intents})
     }
     lacking = {
         kind: sorted(set(text) - set(inputs)),
@@ -214,9 +214,9 @@ def _check_lacking(folder: Path, lacking: Mapping[str, Sequence[str]], total: in
         logging.warning("%s and are left out", message)
 
 
-def _warn_of_unseen(name: str, text: Mapping[str, str], said: Target, seen: set[str]) -> None:
+def _warn_of_unseen(name: str, text: Mapping[str, str], target: Target, seen: set[str]) -> None:
     """Log the classes that the first set, which is trained on, does not have."""
-    if not said.label:
+    if not target.label:
         return
     classes = [words.split()[0] for words in text.values()]
     if not seen:
@@ -228,7 +228,7 @@ def _warn_of_unseen(name: str, text: Mapping[str, str], said: Target, seen: set[
             "%s: %d utterances have %ss that are not in training and cannot be right: %s",
             name,
             sum(label in unseen for label in classes),
-            said.label,
+            target.label,
             ", ".join(unseen),
         )
 
@@ -243,20 +243,20 @@ def _read_codes(
     places: Mapping[str, str],
     whole: CodesInfo,
     codebooks: Sequence[int],
-    merge: bool,
+    deduplicated: bool,
     utts: Sequence[str],
 ) -> Iterator[np.ndarray]:
     """Yield the codes (n, T) of the chosen codebooks of utterances."""
     for utt in utts:
         codes = unflatten_codes(kaldiio.load_mat(places[utt]), whole.codebook_sizes)
         chosen = codes[[book - 1 for book in codebooks]]
-        yield merge_runs(chosen) if merge else chosen
+        yield deduplicate(chosen) if deduplicated else chosen
 
 
 def _flat_inputs(
     read: Callable[[Sequence[str]], Iterator[np.ndarray]],
     info: CodesInfo,
-    units: CodeUnits | None,
+    units: CodeBPE | None,
     utts: Sequence[str],
 ) -> Iterator[np.ndarray]:
     """Yield the ids of utterances in the source token list."""

@@ -10,7 +10,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import StageError
-from espnet_stacodec.files import read_scp, write_scp, write_text
+from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 
 # ESPnet's inference commands, with the names of the options that say which model.
 MODEL_OPTIONS = {

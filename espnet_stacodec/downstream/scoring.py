@@ -12,11 +12,11 @@ from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.recognition import read_hypotheses
 from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.files import read_scp, write_text
+from espnet_stacodec.fileio.files import read_scp, write_text
 
 HEADER = "| dataset | Snt | {} | Corr | Sub | Del | Ins | Err | S.Err |"
 UNKNOWN = "(nothing)"
-CHANCE = "{}, always the commonest"  # the row of what chance reaches on a set
+MAJORITY = "{}, majority class"  # the row of the baseline on a set
 SHOWN_CONFUSIONS = 20  # in RESULTS.md; results.json has all
 
 
@@ -110,10 +110,9 @@ def write_scores(
     """Score sets and write RESULTS.md and results.json (one line); returns the tables.
 
     Args:
-        target: What the model says, one of `TARGETS`.
+        target: Kind of target text, one of `TARGETS`.
         title: Heading: what was recognized with what.
-        train_text: Targets of the training set: what always saying its commonest one reaches is
-            shown as chance.
+        train_text: Targets of the training set, which give the majority-class baseline.
         pairs: References and hypotheses of each set.
         out_dir: Where to write.
     """
@@ -124,7 +123,7 @@ def write_scores(
     for name, (reference, hypothesis) in pairs.items():
         references, hypotheses = read_pair(reference, hypothesis)
         scores[name] = _score(kind, references, hypotheses)
-        always = dict.fromkeys(references, _commonest(kind, training))
+        always = dict.fromkeys(references, _majority(kind, training))
         chance[name] = _score(kind, references, always)
     sections = [f"# {title}"]
     if kind.label:
@@ -158,8 +157,8 @@ def _after_first(text: str) -> str:
     return text.partition(" ")[2]
 
 
-def _commonest(kind: Target, texts: Iterable[str]) -> str:
-    """Return the commonest target; where it begins with a class, of the commonest class."""
+def _majority(kind: Target, texts: Iterable[str]) -> str:
+    """Return the most frequent target; where it begins with a class, of the majority class."""
     counted = Counter(texts)
     if not kind.label:
         return counted.most_common(1)[0][0]
@@ -176,7 +175,7 @@ def _with_chance(
     """Yield the name of each row of a table, and what it shows."""
     for name in scores:
         yield name, scores[name][part]
-        yield CHANCE.format(name), chance[name][part]
+        yield MAJORITY.format(name), chance[name][part]
 
 
 def _class_table(scores: Mapping[str, dict], chance: Mapping[str, dict], label: str) -> str:
@@ -187,7 +186,7 @@ def _class_table(scores: Mapping[str, dict], chance: Mapping[str, dict], label: 
         confusions = score[label]["confusions"]
         if confusions:
             shown = confusions[:SHOWN_CONFUSIONS]
-            title = f"Confusions of {name}, the commonest {len(shown)} of {len(confusions)}:"
+            title = f"Confusions of {name}, the most frequent {len(shown)} of {len(confusions)}:"
             lines += ["", title, "", f"| {label} | recognized as | times |", "|---|---|---|"]
             lines += [f"| {a} | {b} | {n} |" for a, b, n in shown]
     return "\n".join(lines)

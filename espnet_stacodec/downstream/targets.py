@@ -1,4 +1,4 @@
-"""What a model is to say of an utterance, and how that is scored."""
+"""Target texts of ASR and SLU models, and how each kind is scored."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One kind of text that a model is trained to say.
+    """One kind of target text.
 
     Attributes:
-        say: Returns it, of the words and the intent of an utterance; "" where a part of it is
-            lacking.
-        label: What its first word is called, where that is a class to be told; None otherwise.
-        has_words: Whether there are words to be recognized, after the class or alone.
+        text: Returns it for the words and the intent of an utterance; "" where one of them is
+            missing.
+        label: Name of the class that is its first word; None where there is no class.
+        has_words: Whether words are recognized, after the class or alone.
     """
 
-    say: Callable[[str, str | None], str]
+    text: Callable[[str, str | None], str]
     label: str | None = None
     has_words: bool = False
 
@@ -41,6 +41,6 @@ TARGETS = {
     # ESPnet's form of SLURP.
     "intent_words": Target(_intent_and_words, "intent", has_words=True),
     "intent": Target(_intent, "intent"),
-    # SLURP's intents are <scenario>_<action>; benchmarks of discrete tokens tell its 18 scenarios.
+    # SLURP's intents are <scenario>_<action>; benchmarks of discrete tokens take its 18 scenarios.
     "scenario": Target(_scenario, "scenario"),
 }

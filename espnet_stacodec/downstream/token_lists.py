@@ -1,4 +1,4 @@
-"""Token lists of what a model is to say: characters, words, or sentencepiece units."""
+"""Token lists of target texts: characters, words, or sentencepiece units."""
 
 import logging
 from collections import Counter
@@ -11,7 +11,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.files import atomic_write, read_scp, write_text
+from espnet_stacodec.fileio.files import atomic_write, read_scp, write_text
 
 # ESPnet's special tokens: the first and second, and the last one.
 FIRST, LAST = ("<blank>", "<unk>"), "<sos/eos>"
@@ -68,7 +68,7 @@ def train_sentencepiece(
         sentences: What to learn from.
         size: How many units at most, <unk> among them.
         model: The file to write.
-        what: What the user calls the size.
+        what: Name of the option that gives the size.
         options: Further options of sentencepiece.
 
     Raises:
@@ -85,14 +85,14 @@ def train_sentencepiece(
                     character_coverage=1.0,
                     bos_id=-1,
                     eos_id=-1,
-                    # In spite of the vocabulary: a text of few words has only so many units.
+                    # In spite of the vocabulary: a text of few words has only few units.
                     hard_vocab_limit=False,
                     minloglevel=1,
                     **options,
                 )
         except RuntimeError as error:
             reason = " ".join(str(error).split())
-            raise ConfigError(f"{what} {size} cannot be made of this text ({reason}).") from error
+            raise ConfigError(f"{what} {size} is impossible with this text ({reason}).") from error
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     if len(processor) < size:
         logging.warning("%s %d: this text makes only %d units.", what, size, len(processor))

@@ -24,10 +24,10 @@ from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.inference.audio_coding import AudioCoding
 
 SAMPLE_RATE = 16000
-# The sizes that codec and rival share.
+# The sizes that codec and baseline share.
 WIDTH: dict[str, Any] = {
     "dimension": 128,
     "n_filters": 64,
@@ -57,7 +57,7 @@ class Measurement:
 
 @typechecked
 def run_benchmark(seconds: float, threads: int, repeats: int) -> dict[str, Measurement]:
-    """Measure all systems on noise of so many seconds; returns them by name.
+    """Measure all systems on `seconds` of noise; returns them by name.
 
     Raises:
         ConfigError: If a number is too small to measure anything.
@@ -84,14 +84,14 @@ def _measure(name: str, seconds: float, threads: int, repeats: int) -> Measureme
 
 def format_table(results: Mapping[str, Measurement]) -> str:
     """Return a Markdown table, with times as ratios to ESPnet's encodec too."""
-    rival = results["ESPnet encodec"]
+    baseline = results["ESPnet encodec"]
     lines = [
         "| system | encode (s) | ratio | decode (s) | ratio | parameters (million) | memory (GB) |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, m in results.items():
-        encode = _cells(m.encode_seconds, rival.encode_seconds)
-        decode = _cells(m.decode_seconds, rival.decode_seconds)
+        encode = _cells(m.encode_seconds, baseline.encode_seconds)
+        decode = _cells(m.decode_seconds, baseline.decode_seconds)
         lines.append(
             f"| {name} | {encode} | {decode} | {m.parameters / 1e6:.1f}"
             f" | {m.memory_bytes / 1e9:.2f} |"
@@ -107,10 +107,10 @@ def format_table(results: Mapping[str, Measurement]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(seconds: float | None, rival: float | None) -> str:
-    if seconds is None or rival is None:
+def _cells(seconds: float | None, baseline: float | None) -> str:
+    if seconds is None or baseline is None:
         return "- | -"
-    return f"{seconds:.2f} | {seconds / rival:.2f}"
+    return f"{seconds:.2f} | {seconds / baseline:.2f}"
 
 
 def _median_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -156,7 +156,7 @@ def _fill(generator: STACodecGenerator) -> None:
 def _measure_encodec(wave: np.ndarray, repeats: int) -> Measurement:
     before = _peak_bytes()
     torch.manual_seed(0)
-    stock = inspect.signature(Encodec).parameters["generator_params"].default
+    defaults = inspect.signature(Encodec).parameters["generator_params"].default
     sizes = {
         "sample_rate": SAMPLE_RATE,
         "hidden_dim": WIDTH["dimension"],
@@ -167,7 +167,7 @@ def _measure_encodec(wave: np.ndarray, repeats: int) -> Measurement:
         "quantizer_kmeans_init": False,
     }
     # Without its discriminator, whose default arguments do not fit together.
-    generator = SoundStreamGenerator(**stock | sizes).eval()
+    generator = SoundStreamGenerator(**defaults | sizes).eval()
     audio = torch.from_numpy(wave)[None, None]
     with torch.inference_mode():
         codes = generator.encode(audio)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_stacodec.files import write_text
-from espnet_stacodec.metrics import SAMPLE_RATE
+from espnet_stacodec.evaluation.metrics import SAMPLE_RATE
+from espnet_stacodec.fileio.files import write_text
 
 # Column heading, key, and digits after the point.
 COLUMNS = (

@@ -14,12 +14,12 @@ import soundfile
 import torch
 from typeguard import typechecked
 
-from espnet_stacodec import metrics
-from espnet_stacodec.audio import read_audio
-from espnet_stacodec.codes import Codes
 from espnet_stacodec.errors import DataError, StageError, naming
-from espnet_stacodec.files import atomic_write, read_scp, write_scp, write_text
-from espnet_stacodec.inference import AudioCoding, load_once
+from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.fileio.audio import read_audio
+from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.token_files import read_tokens
 

@@ -47,7 +47,7 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
             rows[name] |= _scores(sets[dataset])
             chance |= _scores(results.get("chance", {}).get(dataset, {}))
     if chance:
-        rows["always the commonest"] = chance
+        rows["majority class"] = chance
     columns = [column for column in COLUMNS if any(column[0] in row for row in rows.values())]
     lines = [
         "| system | " + " | ".join(title for _, title, _ in columns) + " |",

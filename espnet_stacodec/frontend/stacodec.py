@@ -16,7 +16,7 @@ from espnet_stacodec.errors import ConfigError, ModelError
 from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.inference.audio_coding import AudioCoding
 
 OUTPUTS = ("latents", "codes")
 MIXTURE_KEYS = ("embed_dim", "output_dim", "dropout", "code_dropout")
@@ -42,7 +42,7 @@ class STACodecFrontend(AbsFrontend):
         variant: Which of the authors' releases in `codec`; None for an experiment.
 
     Raises:
-        ConfigError: If the codec is not to be had, or an option does not fit it.
+        ConfigError: If the codec is not available, or an option does not fit it.
     """
 
     codec_fingerprint: torch.Tensor

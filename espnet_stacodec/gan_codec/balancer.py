@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from espnet_stacodec.gan_codec.quantizer.distributed import all_reduce_sum
+from espnet_stacodec.gan_codec.distributed import all_reduce_sum
 
 
 class Balancer(nn.Module):

@@ -14,16 +14,17 @@ from espnet_stacodec.config import check_keys, choose, construct
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
+from espnet_stacodec.gan_codec.lengths import length_mask
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
     FrozenAssignedCodebook,
 )
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
-from espnet_stacodec.gan_codec.quantizer.distillation import Distillation
-from espnet_stacodec.gan_codec.quantizer.predistillation import Predistillation
 from espnet_stacodec.gan_codec.quantizer.residual import Quantized, ResidualQuantizer
-from espnet_stacodec.gan_codec.seanet import build_seanet, length_mask
-from espnet_stacodec.gan_codec.token_source import GivenTokens, NoTokens, Tokens, TokenSource
+from espnet_stacodec.gan_codec.seanet import build_seanet
+from espnet_stacodec.gan_codec.tokens.distillation import Distillation
+from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
+from espnet_stacodec.gan_codec.tokens.source import GivenTokens, NoTokens, Tokens, TokenSource
 from espnet_stacodec.gan_codec.windows import Windows
 
 FIRST_LAYERS: dict[str, type[Codebook]] = {
@@ -72,7 +73,7 @@ class STACodecGenerator(nn.Module):
             none, {} for the paper's.
         predistillation: Arguments of `Predistillation`, which predicts the tokens that are
             assigned; None where they are given.
-        distillation: Arguments of `Distillation`, the rival of assignment; None for none.
+        distillation: Arguments of `Distillation`, the baseline of assignment; None for none.
 
     Raises:
         ConfigError: If an option is unknown or out of its range, or options do not go together.
@@ -115,7 +116,7 @@ class STACodecGenerator(nn.Module):
             self.bottleneck.begin_as_identity()
         codebook = dict(codebook or {})
         check_keys(
-            codebook, ("decay", "revival_threshold", "kmeans_iterations"), f"{WHERE}.codebook"
+            codebook, ("decay", "dead_code_threshold", "kmeans_iterations"), f"{WHERE}.codebook"
         )
         codebook |= {"size": codebook_size, "dim": dimension}
         first = _first_codebook(assignment, semantic_clusters, codebook)
@@ -127,8 +128,8 @@ class STACodecGenerator(nn.Module):
         if predicted is not None:
             if assignment == "none":
                 raise ConfigError(
-                    f"{WHERE}: predistillation predicts tokens that assignment 'none' has no use"
-                    " for; set assignment to 'sta', or leave predistillation out."
+                    f"{WHERE}: predistillation predicts tokens that assignment 'none' never uses;"
+                    " set assignment to 'sta', or leave predistillation out."
                 )
             self.token_source = predicted
         if distillation is not None and semantic_clusters is None:

@@ -1,7 +1,6 @@
 """What the generator is trained on besides the adversary: multi-scale mel spectrograms."""
 
 import warnings
-from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -62,13 +61,3 @@ class MultiScaleMelLoss(nn.Module):
             loss = loss + nn.functional.l1_loss(x, y)
             loss = loss + weight * nn.functional.mse_loss(log_x, log_y)
         return loss / (sum(self.weights) + len(self.weights))
-
-
-def groups_of_equal_length(lengths: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (length, (b,) row indices) for each different length in lengths (B,).
-
-    Losses with windows are taken group by group, each cut to its length: then padding is never
-    seen, not even by a window or a convolution that reaches past the end.
-    """
-    for length in lengths.unique().tolist():
-        yield length, (lengths == length).nonzero().squeeze(1)

@@ -9,6 +9,8 @@ from espnet2.gan_codec.shared.encoder.seanet import SLSTM, SConv1d, SEANetEncode
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from espnet_stacodec.gan_codec.lengths import length_mask
+
 
 class SkipLSTM(nn.Module):
     """An LSTM with a skip connection; a bidirectional one is projected back to its input's width.
@@ -102,8 +104,3 @@ def _scale(layer: nn.Module) -> tuple[int, int]:
 def _zero_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """x: (B, C, T); returns it with zeros from `lengths` (B,) on."""
     return x * length_mask(lengths, x.shape[-1]).unsqueeze(1)
-
-
-def length_mask(lengths: torch.Tensor, maximum: int) -> torch.Tensor:
-    """Return a (B, maximum) mask, true below each of lengths (B,)."""
-    return torch.arange(maximum, device=lengths.device) < lengths.unsqueeze(1)

@@ -26,7 +26,8 @@ from typeguard import typechecked
 from espnet_stacodec.config import check_keys, construct
 from espnet_stacodec.gan_codec.balancer import Balancer
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
-from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss, groups_of_equal_length
+from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
+from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
 
 # The losses that are functions of the generated audio, with the weights EnCodec's successors use.
 LOSS_WEIGHTS = {

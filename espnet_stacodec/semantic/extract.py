@@ -12,18 +12,12 @@ import numpy as np
 import torch
 from typeguard import typechecked
 
-from espnet_stacodec.arks import SHARD_UTTERANCES, in_parts
-from espnet_stacodec.audio import read_audio
 from espnet_stacodec.errors import ConfigError, DataError
-from espnet_stacodec.files import atomic_write
+from espnet_stacodec.fileio.arks import SHARD_UTTERANCES, in_parts
+from espnet_stacodec.fileio.audio import read_audio
+from espnet_stacodec.fileio.files import atomic_write
 from espnet_stacodec.parallel import Workers
-from espnet_stacodec.semantic.info import (
-    INFO_NAME,
-    TOKEN_FRAMES,
-    TokenizerInfo,
-    UpstreamConfig,
-    content_key,
-)
+from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.token_files import (
     Utterance,
@@ -32,7 +26,14 @@ from espnet_stacodec.semantic.token_files import (
     write_tokens,
 )
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer, read_config
-from espnet_stacodec.semantic.upstream import Upstream, build_upstream
+from espnet_stacodec.semantic.tokenizer_info import (
+    INFO_NAME,
+    TOKEN_FRAMES,
+    TokenizerInfo,
+    UpstreamConfig,
+    content_key,
+)
+from espnet_stacodec.semantic.upstream import Upstream
 
 __all__ = ["extract", "fit_tokenizer", "read_tokens", "read_wave"]
 

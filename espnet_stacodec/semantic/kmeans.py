@@ -11,7 +11,7 @@ from tqdm import tqdm
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, ModelError
-from espnet_stacodec.files import atomic_write, fingerprint
+from espnet_stacodec.fileio.files import atomic_write, fingerprint
 
 CENTROIDS_KEY = "centroids"
 INIT_FRAMES_PER_CLUSTER = 10

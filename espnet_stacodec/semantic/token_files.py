@@ -8,10 +8,10 @@ import kaldiio
 import numpy as np
 from typeguard import typechecked
 
-from espnet_stacodec.arks import write_arks
 from espnet_stacodec.errors import DataError, LengthError, TokenError
-from espnet_stacodec.files import read_scp
-from espnet_stacodec.semantic.info import INFO_NAME, TOKEN_FRAMES, TokenizerInfo
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.files import read_scp
+from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TOKEN_FRAMES, TokenizerInfo
 
 SCP_NAME = "semantic.scp"
 

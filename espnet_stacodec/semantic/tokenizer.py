@@ -8,9 +8,15 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ConfigError, ModelError
-from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo, UpstreamConfig, write_info
+from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.kmeans import KMeans
-from espnet_stacodec.semantic.upstream import Upstream, build_upstream
+from espnet_stacodec.semantic.tokenizer_info import (
+    INFO_NAME,
+    TokenizerInfo,
+    UpstreamConfig,
+    write_info,
+)
+from espnet_stacodec.semantic.upstream import Upstream
 
 CENTROIDS_NAME = "centroids.safetensors"
 
@@ -84,13 +90,13 @@ def read_config(folder: Path | str) -> UpstreamConfig:
     """Return the configuration in a folder's tokenizer.yaml.
 
     Raises:
-        ModelError: If only ready-made tokens were used, so that there is no tokenizer to run.
+        ModelError: If only precomputed tokens were used, so that there is no tokenizer to run.
     """
     path = Path(folder) / INFO_NAME
     content = load_yaml(path)
     if "backend" not in content:
         raise ModelError(
-            f"{path}: these tokens came ready-made, so there is no tokenizer to run; give the"
+            f"{path}: these tokens were precomputed, so there is no tokenizer to run; give the"
             " semantic tokens of the audio."
         )
     names = {field.name for field in dataclasses.fields(UpstreamConfig)}

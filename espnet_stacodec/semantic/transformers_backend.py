@@ -10,7 +10,7 @@ from transformers import AutoFeatureExtractor, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.semantic.info import TOKEN_FRAMES
+from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES
 from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")

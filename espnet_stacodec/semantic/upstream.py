@@ -13,7 +13,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.frames import align_tokens
-from espnet_stacodec.semantic.info import TOKEN_FRAMES, UpstreamConfig
+from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, UpstreamConfig
 
 # Convolutions need a whole window, and S3PRL fails between its own minimum of 50 ms and 60 ms.
 MIN_SAMPLES = 1600
@@ -142,22 +142,3 @@ class Upstream(abc.ABC):
                 " listen to this recording, and leave it out if it is broken."
             )
         return frames
-
-
-@typechecked
-def build_upstream(config: UpstreamConfig, device: str = "cpu") -> Upstream:
-    """Build the upstream that `config` describes.
-
-    Raises:
-        ConfigError: If the name, the layer, the checkpoint or the device does not exist.
-    """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device: {device} was asked for, but no GPU can be used; take cpu.")
-    # Each backend pulls in its own library, which takes seconds: only the one that is used.
-    if config.backend == "s3prl":
-        from espnet_stacodec.semantic.s3prl_backend import S3prlUpstream
-
-        return S3prlUpstream(config, device)
-    from espnet_stacodec.semantic.transformers_backend import TransformersUpstream
-
-    return TransformersUpstream(config, device)

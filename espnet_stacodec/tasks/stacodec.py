@@ -16,16 +16,16 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
-from espnet_stacodec.files import atomic_write, read_scp
+from espnet_stacodec.fileio.files import atomic_write, read_scp
 from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.stacodec import STACodec
 from espnet_stacodec.gan_codec.windows import Windows
 from espnet_stacodec.iterators.aligned_chunk_iter_factory import AlignedChunkIterFactory
-from espnet_stacodec.semantic.info import INFO_NAME, TokenizerInfo
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
+from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
 
 # Where an experiment keeps its copy of the tokenizer.
@@ -52,7 +52,7 @@ class STACodecTask(GANCodecTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """Semantic tokens, one a frame; whether they are needed is the codec's to say."""
+        """Semantic tokens, one a frame; whether they are needed depends on the codec."""
         return ("semantic",)
 
     @classmethod
@@ -240,7 +240,7 @@ def keep_tokenizer(source: Path, output_dir: Path) -> None:
 
 
 def _with_tokenizer(args: argparse.Namespace) -> dict:
-    """Return codec_conf with what is to be known of the tokenizer filled in."""
+    """Return codec_conf completed with the properties of the tokenizer."""
     conf = dict(args.codec_conf)
     params = dict(conf.get("generator_params", {}))
     distillation = params.get("distillation")

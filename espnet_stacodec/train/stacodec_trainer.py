@@ -1,4 +1,4 @@
-"""ESPnet's GAN trainer, with a late adversary and scores that can be heard in the log."""
+"""ESPnet's GAN trainer, with a late adversary and objective scores in the log."""
 
 import argparse
 import dataclasses
@@ -17,8 +17,8 @@ from espnet2.train.reporter import SubReporter
 from espnet2.utils.build_dataclass import build_dataclass
 from torch import nn
 
-from espnet_stacodec import metrics
-from espnet_stacodec.train import checkpoints
+from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.train import checkpoint_recovery
 
 Batch = tuple[list[str], dict[str, torch.Tensor]]
 
@@ -53,7 +53,7 @@ class STACodecTrainer(GANTrainer):
     def run(cls, *, trainer_options: STACodecTrainerOptions, **kwargs) -> None:
         """Train; a checkpoint that a kill left half-written is replaced by the one before it."""
         if trainer_options.resume and kwargs["distributed_option"].dist_rank in (None, 0):
-            checkpoints.recover(trainer_options.output_dir)
+            checkpoint_recovery.recover(trainer_options.output_dir)
         super().run(trainer_options=trainer_options, **kwargs)
 
     @classmethod
@@ -94,7 +94,7 @@ class STACodecTrainer(GANTrainer):
         options: STACodecTrainerOptions,
         distributed_option: DistributedOption,
     ) -> None:
-        """Validate, score some utterances, and make room for this epoch's checkpoint."""
+        """Validate, score some utterances, and keep the checkpoint of the epoch before."""
         kept: list[dict[str, torch.Tensor]] = []
         super().validate_one_epoch(
             model=model,
@@ -103,12 +103,12 @@ class STACodecTrainer(GANTrainer):
             options=options,
             distributed_option=distributed_option,
         )
-        scores = listening_scores(_codec(model), kept)
+        scores = objective_scores(_codec(model), kept)
         if scores:
             reporter.register(scores)
             reporter.next()
         if distributed_option.dist_rank in (None, 0):
-            checkpoints.set_aside(options.output_dir)
+            checkpoint_recovery.keep_previous(options.output_dir)
 
 
 def _codec(model: nn.Module) -> AbsGANCodec:
@@ -129,7 +129,7 @@ def _keep_items(
 
 
 @torch.no_grad()
-def listening_scores(
+def objective_scores(
     codec: AbsGANCodec, items: Sequence[dict[str, torch.Tensor]]
 ) -> dict[str, float]:
     """Return the mean PESQ and STOI of items {"audio": (1, N), "semantic": (1, T)}.

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from espnet_stacodec.bin.stacodec import main
-from espnet_stacodec.codes import Codes
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.inference.audio_coding import AudioCoding
 
 BIN = Path(__file__).resolve().parents[2] / "espnet_stacodec" / "bin"
 # `train` shows ESPnet's options and has to import it for that.
@@ -128,7 +128,7 @@ def test_errors_name_the_file(plain_experiment, sta_experiment, audio, tmp_path)
     assert not (tmp_path / "out").exists()
     with_tokens = ("encode", "--model", sta_experiment, "--out", tmp_path / "out")
     sentence = error_of(*with_tokens, audio / "a.wav")
-    assert "semantic/tokenizer.yaml: these tokens came ready-made" in sentence
+    assert "semantic/tokenizer.yaml: these tokens were precomputed" in sentence
     missing = error_of("info", tmp_path / "nothing" / "at" / "all")
     assert missing.endswith(
         "neither a folder nor an archive nor an id of a Hugging Face repository."

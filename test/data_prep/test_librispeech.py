@@ -15,10 +15,10 @@ import pytest
 import soundfile
 
 from espnet_stacodec.bin import prepare_librispeech
-from espnet_stacodec.data_dir import DataDir
 from espnet_stacodec.data_prep import librispeech
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.files import read_scp
+from espnet_stacodec.fileio.data_dir import DataDir
+from espnet_stacodec.fileio.files import read_scp
 
 LINES = {
     "dev-clean/84/12": ["84-12-0000 GO ON", "84-12-0001 AND ON"],

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from espnet_stacodec.bin import prepare_slurp
-from espnet_stacodec.data_dir import DataDir
 from espnet_stacodec.data_prep import slurp
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.data_dir import DataDir
 
 
 def prompt(sentence: str, files: list[str], action: str = "set") -> dict:

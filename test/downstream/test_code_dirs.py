@@ -8,17 +8,17 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import (
+    dump_codes,
     flatten_codes,
-    hand_over,
     tokens_as_codes,
     unflatten_codes,
 )
-from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.errors import DataError, StageError, TokenError
-from espnet_stacodec.files import read_scp, write_scp
+from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.inference.audio_coding import AudioCoding
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 
@@ -64,10 +64,10 @@ def labelled(toy_task, tmp_path):
     return tmp_path
 
 
-def test_hand_over(sta_experiment, toy_task, labelled):
+def test_dump_codes(sta_experiment, toy_task, labelled):
     out = labelled / "codes"
     parts = list(toy_task.FRAMES)
-    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, parts, out)
+    dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, parts, out)
 
     info = CodesInfo.read(out)
     sizes = info.codebook_sizes
@@ -85,7 +85,7 @@ def test_hand_over(sta_experiment, toy_task, labelled):
 
 def test_the_entries_of_the_codebooks_decode_the_codes(sta_experiment, toy_task, labelled):
     out = labelled / "codes"
-    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
     books = load_file(out / VECTORS_NAME)
     assert {name: entries.shape for name, entries in books.items()} == {
         "1": (16, 8), "2": (16, 8), "3": (16, 8),
@@ -99,18 +99,18 @@ def test_the_entries_of_the_codebooks_decode_the_codes(sta_experiment, toy_task,
     torch.testing.assert_close(torch.from_numpy(latents), decoded)
 
 
-def test_hand_over_again_does_nothing(sta_experiment, toy_task, labelled):
+def test_dump_codes_again_does_nothing(sta_experiment, toy_task, labelled):
     out = labelled / "codes"
-    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
     ark = out / "valid" / "codes.1.ark"
     before = ark.stat().st_mtime_ns
-    hand_over(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
     assert ark.stat().st_mtime_ns == before
 
 
 def test_stages_that_were_not_run_are_named(sta_experiment, toy_task, labelled):
     def call(raw, semantic):
-        hand_over(sta_experiment, raw, semantic, ["valid"], labelled / "codes")
+        dump_codes(sta_experiment, raw, semantic, ["valid"], labelled / "codes")
 
     with pytest.raises(StageError, match="run stage 2"):
         call(labelled / "nowhere", toy_task.tokenizer)
@@ -124,7 +124,7 @@ def test_an_utterance_without_tokens_is_named(sta_experiment, toy_task, labelled
     lost = labelled / "semantic" / "valid" / "semantic.scp"
     write_scp(lost, dict(list(tokens.items())[:1]))
     with pytest.raises(DataError, match=r"1 utterances have no tokens \(first: valid1\)"):
-        hand_over(
+        dump_codes(
             sta_experiment, labelled / "raw", labelled / "semantic", ["valid"], labelled / "codes"
         )
 

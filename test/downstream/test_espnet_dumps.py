@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from espnet_stacodec.arks import write_arks
 from espnet_stacodec.bin import export_espnet
+from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import flatten_codes
-from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.espnet_dumps import export_asr2, export_slu1
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.files import read_scp, write_scp
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.files import read_scp, write_scp
 
 SIZES = [4, 3]
 CODES = {  # the second frame repeats the first, the fourth does in its first codebook
@@ -76,7 +76,7 @@ def test_asr2_reads_one_codebook_as_characters(codes_dir, tmp_path):
 
 
 def test_repeated_codes_are_kept_where_asked_for(codes_dir, tmp_path):
-    options = export_asr2(codes_dir, SETS, tmp_path / "dump", merge=False)
+    options = export_asr2(codes_dir, SETS, tmp_path / "dump", deduplicated=False)
     text = lines(tmp_path / "dump" / "raw" / "test" / f"text.ts.{NAME}1")
     assert text == ["a-10 一一", "a-9 丂七丂", "b-2 丁丁七七一"]
     assert options[options.index("--src_case") + 1] == "ts"
@@ -152,7 +152,7 @@ def test_dumps_of_other_codes_are_not_overwritten(codes_dir, tmp_path):
     export_asr2(codes_dir, SETS, tmp_path / "dump", codebooks="1-2")
     scp = tmp_path / "dump" / "raw" / "test" / f"text.rm.{NAME}1-2"
     before = {utt: kaldiio.load_mat(place).tolist() for utt, place in read_scp(scp).items()}
-    export_asr2(codes_dir, SETS, tmp_path / "dump", codebooks="1-2", merge=False)
+    export_asr2(codes_dir, SETS, tmp_path / "dump", codebooks="1-2", deduplicated=False)
     export_asr2(codes_dir, SETS, tmp_path / "dump", codebooks="2,1")
     assert before == {utt: kaldiio.load_mat(place).tolist() for utt, place in read_scp(scp).items()}
 
@@ -175,7 +175,7 @@ def test_the_command_prints_how_to_go_on(codes_dir, tmp_path, capsys):
     sets = ["--train_set", "train", "--valid_set", "dev", "--test_sets", "test", "dev"]
     for recipe in ("asr2", "slu1"):
         options = ["--codes_dir", str(codes_dir), "--dumpdir", str(dump), *sets]
-        export_espnet.main(["--recipe", recipe, "--no-merge", *options])
+        export_espnet.main(["--recipe", recipe, "--no-deduplicate", *options])
     asr2, slu1 = capsys.readouterr().out.splitlines()
     assert asr2 == (
         f"./asr2.sh --stage 7 --stop_stage 15 --src_lang {NAME}1 --src_case ts --src_token_type bpe"

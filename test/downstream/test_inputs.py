@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from espnet_stacodec.arks import write_arks
+from espnet_stacodec.downstream.code_bpe import as_characters
+from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
-from espnet_stacodec.downstream.code_units import as_characters
-from espnet_stacodec.downstream.codes_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.inputs import (
-    merge_runs,
+    deduplicate,
     parse_codebooks,
     prepare_audio,
     prepare_inputs,
 )
 from espnet_stacodec.downstream.targets import TARGETS
 from espnet_stacodec.errors import ConfigError, DataError, StageError
-from espnet_stacodec.files import read_scp, write_scp
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.files import read_scp, write_scp
 
 SIZES = [4, 3, 5]
 # Entry c of codebook q is (q, c, q).
@@ -70,8 +70,8 @@ def test_codebooks_by_name(spec, chosen):
     [
         ("9", "codebooks '9': these codes have codebooks 1-8; codebook 9 is not one of them"),
         ("0-1", "codebook 0 is not one of them"),
-        ("1-2,2", "each is to be named once"),
-        ("3-2", "each is to be named once"),
+        ("1-2,2", "each may be named once"),
+        ("3-2", "each may be named once"),
         ("one", "'one' is not a list such as 1, 1-8 or 1,3-4"),
         ("1-", "is not a list"),
     ],
@@ -110,7 +110,7 @@ def test_units_of_several_codes_say_the_same_codes(codes_dir, tmp_path):
     prepare_inputs(codes_dir, ["train", "test"], "1", "words", alone)
     prepare_inputs(codes_dir, ["train", "test"], "1", "words", units, num_units=12)
     tokens = (units / "src_tokens.txt").read_text().split()
-    assert not (units / "vectors.npy").exists()  # units of several codes have no entries
+    assert not (units / "vectors.npy").exists()  # a BPE over codes has no entries
     for part in ("train", "test"):
         for utt, place in read_scp(alone / part / "codes.scp").items():
             codes = unflatten_codes(kaldiio.load_mat(place), SIZES[:1])[0]
@@ -133,7 +133,9 @@ def test_units_of_another_training_set_are_others(codes_dir, tmp_path):
 def test_units_are_of_one_codebook(codes_dir, tmp_path):
     with pytest.raises(ConfigError, match="src_nbpe -1 is negative"):
         prepare_inputs(codes_dir, ["train"], "1", "words", tmp_path / "dump", num_units=-1)
-    with pytest.raises(ConfigError, match="src_nbpe learns units of one codebook, not of .*'1,3'"):
+    with pytest.raises(
+        ConfigError, match="src_nbpe learns a BPE over one codebook, not over '1,3'"
+    ):
         prepare_inputs(codes_dir, ["train"], "1,3", "words", tmp_path / "dump", num_units=12)
 
 
@@ -153,8 +155,8 @@ def test_what_is_to_be_said(codes_dir, tmp_path, target, text):
 
 
 def test_an_intent_without_words_is_not_what_is_to_be_said():
-    said = {name: target.say("", "lights_on") for name, target in TARGETS.items()}
-    assert said == {"words": "", "intent_words": "", "intent": "lights_on", "scenario": "lights"}
+    texts = {name: target.text("", "lights_on") for name, target in TARGETS.items()}
+    assert texts == {"words": "", "intent_words": "", "intent": "lights_on", "scenario": "lights"}
 
 
 def test_intents_that_are_not_in_training_are_counted(codes_dir, tmp_path, caplog):
@@ -203,25 +205,27 @@ def test_stages_that_were_not_run(codes_dir, tmp_path):
     ],
 )
 def test_runs_by_hand(codes, merged):
-    assert merge_runs(np.array(codes)).tolist() == merged
+    assert deduplicate(np.array(codes)).tolist() == merged
 
 
-def test_no_merged_frame_repeats_the_one_before(codes_dir, tmp_path):
+def test_no_deduplicated_frame_repeats_the_one_before(codes_dir, tmp_path):
     parts = {}
-    for merge in (False, True):
-        out = tmp_path / f"dump_{merge}"
-        prepare_inputs(codes_dir, ["train"], "1-2", "words", out, merge)
+    for deduplicated in (False, True):
+        out = tmp_path / f"dump_{deduplicated}"
+        prepare_inputs(codes_dir, ["train"], "1-2", "words", out, deduplicated)
         places = read_scp(out / "train" / "codes.scp")
-        parts[merge] = [unflatten_codes(kaldiio.load_mat(p), SIZES[:2]) for p in places.values()]
+        parts[deduplicated] = [
+            unflatten_codes(kaldiio.load_mat(p), SIZES[:2]) for p in places.values()
+        ]
     for whole, merged in zip(parts[False], parts[True], strict=True):
-        np.testing.assert_array_equal(merge_runs(whole), merged)
+        np.testing.assert_array_equal(deduplicate(whole), merged)
         assert (merged[:, 1:] != merged[:, :-1]).any(axis=0).all()
     assert sum(m.shape[1] for m in parts[True]) < sum(w.shape[1] for w in parts[False])
 
 
 def test_merging_makes_the_inputs_anew(codes_dir, tmp_path):
-    def make(merge):
-        prepare_inputs(codes_dir, ["train"], "1", "words", tmp_path / "dump", merge)
+    def make(deduplicated):
+        prepare_inputs(codes_dir, ["train"], "1", "words", tmp_path / "dump", deduplicated)
         place = read_scp(tmp_path / "dump" / "train" / "codes.scp")["train0"]
         return kaldiio.load_mat(place).tolist()
 

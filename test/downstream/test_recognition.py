@@ -9,12 +9,12 @@ import pytest
 import torch
 import yaml
 
-from espnet_stacodec.arks import write_arks
 from espnet_stacodec.bin import espnet
 from espnet_stacodec.downstream import recognition
 from espnet_stacodec.downstream.recognition import read_hypotheses, recognize
 from espnet_stacodec.errors import ConfigError, StageError
-from espnet_stacodec.files import read_scp, write_scp, write_text
+from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 
 UTTS = [f"utt{number}" for number in range(5)]
 WORDS = ["lights", "music", "on", "off"]

@@ -12,7 +12,7 @@ from espnet_stacodec.downstream.scoring import (
     write_scores,
 )
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.files import write_scp, write_text
+from espnet_stacodec.fileio.files import write_scp, write_text
 
 REFERENCES = {"a": "PLAY MUSIC", "b": "STOP", "c": "PLAY THE RADIO", "d": "STOP"}
 
@@ -106,7 +106,7 @@ def test_tables_of_words(pairs, tmp_path):
     # Of 7 words four are right, NOW and both of b are deleted.
     wer = "| test | 3 | 7 | 57.1 | 0.0 | 42.9 | 0.0 | 42.9 | 66.7 |"
     # `play B` for all: `A` is substituted in b, two words are in c and one is deleted.
-    chance = "| test, always the commonest | 3 | 7 | 42.9 | 42.9 | 14.3 | 0.0 | 57.1 | 66.7 |"
+    chance = "| test, majority class | 3 | 7 | 42.9 | 42.9 | 14.3 | 0.0 | 57.1 | 66.7 |"
     head = "## WER\n\n| dataset | Snt | Wrd | Corr | Sub | Del | Ins | Err | S.Err |\n"
     assert f"{head}|{'---|' * 9}\n{wer}\n{chance}\n" in table
     # Of 25 characters, 6 of b and 4 of c.
@@ -117,7 +117,7 @@ def test_tables_of_words(pairs, tmp_path):
 def test_tables_of_intents(pairs, tmp_path):
     table, scores = write(pairs, tmp_path, "intent")
     assert "WER" not in table and set(scores["test"]) == {"intent"}
-    assert "| test | 3 | 2 | 66.7 |\n| test, always the commonest | 3 | 2 | 66.7 |" in table
+    assert "| test | 3 | 2 | 66.7 |\n| test, majority class | 3 | 2 | 66.7 |" in table
     assert table.endswith(
         "| intent | recognized as | times |\n|---|---|---|\n| play | (nothing) | 1 |\n"
     )
@@ -137,7 +137,7 @@ def test_the_intent_is_not_one_of_the_words(pairs, tmp_path):
     assert scores["test"]["intent"]["right"] == 2
     assert scores["test"]["wer"]["wrd"] == 4  # B, A, STOP NOW
     assert scores["test"]["wer"]["del"] == 50
-    # The commonest intent is said with its commonest words: B, which is right once.
+    # The majority intent comes with its most frequent words: B, which is right once.
     assert scores["chance"]["wer"]["corr"] == 25
     assert table.index("## Intents") < table.index("## WER") < table.index("## CER")
 

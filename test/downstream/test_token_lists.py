@@ -1,4 +1,4 @@
-"""Token lists of what a model is to say."""
+"""Token lists of target texts."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ from espnet2.text.token_id_converter import TokenIDConverter
 
 from espnet_stacodec.downstream.token_lists import make_token_list
 from espnet_stacodec.errors import ConfigError, DataError
-from espnet_stacodec.files import read_scp, write_scp
+from espnet_stacodec.fileio.files import read_scp, write_scp
 
 TEXT = {"a": "set LIGHTS ON", "b": "set LIGHTS OFF", "c": "play MUSIC", "d": "set MUSIC ÜBER"}
 NUM_BPE = 25
@@ -74,7 +74,7 @@ def test_a_text_of_few_words_makes_fewer_units(text, tmp_path, caplog):
 
 
 def test_fewer_units_than_characters_are_refused(text, tmp_path):
-    with pytest.raises(ConfigError, match=r"nbpe 5 cannot be made of this text \(.*5 vs 2\d") as e:
+    with pytest.raises(ConfigError, match=r"nbpe 5 is impossible with this text \(.*5 vs 2\d") as e:
         make_token_list(text, "bpe", 5, tmp_path / "out")
     assert "\n" not in str(e.value)
     assert not list((tmp_path / "out").iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_stacodec.data_dir import DataDir
+from espnet_stacodec.fileio.data_dir import DataDir
 
 pytest.importorskip("espeakng_loader", reason="the mini extra is not installed")
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_stacodec import metrics
 from espnet_stacodec.bin import decode as command
-from espnet_stacodec.codes import Codes
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, StageError, TokenError
-from espnet_stacodec.evaluation import resynthesis
+from espnet_stacodec.evaluation import metrics, resynthesis
 from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
-from espnet_stacodec.files import read_scp, write_scp
-from espnet_stacodec.inference import AudioCoding
+from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.fileio.files import read_scp, write_scp
+from espnet_stacodec.inference.audio_coding import AudioCoding
 from espnet_stacodec.parallel import Workers
 
 

@@ -34,7 +34,7 @@ def test_a_row_for_each_system_and_one_for_chance(tmp_path):
     assert lines[0].startswith("| system | PESQ-WB | STOI | kbit/s | WER (%) |")
     assert lines[2] == "| sta | 1.23 | 0.800 | 4.00 | 12.3 | 5.0 | 90.0 |"
     assert lines[3] == "| undefined | 1.23 | 0.800 | 4.00 | - | - | - |"
-    assert lines[4] == "| always the commonest | - | - | - | 93.0 | 70.0 | - |"
+    assert lines[4] == "| majority class | - | - | - | 93.0 | 70.0 | - |"
 
 
 def test_a_metric_that_is_not_defined_has_no_figure(tmp_path):

@@ -14,11 +14,11 @@ from espnet_stacodec import AUDIO_TASKS
 from espnet_stacodec.errors import ConfigError, DataError, ModelError
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
-from espnet_stacodec.inference import AudioCoding
-from espnet_stacodec.semantic.info import UpstreamConfig
+from espnet_stacodec.inference.audio_coding import AudioCoding
+from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
-from espnet_stacodec.semantic.upstream import build_upstream
+from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 LENGTHS = (3200, 1, 321, 5000)  # around whole frames of 320 samples
 

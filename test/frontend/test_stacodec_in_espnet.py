@@ -9,7 +9,7 @@ import yaml
 
 from espnet_stacodec.bin import espnet
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.files import write_scp, write_text
+from espnet_stacodec.fileio.files import write_scp, write_text
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
 
 

@@ -10,7 +10,7 @@ from espnet_stacodec.gan_codec.quantizer.assignment import (
     FrozenAssignedCodebook,
 )
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
-from espnet_stacodec.gan_codec.token_source import GivenTokens, NoTokens
+from espnet_stacodec.gan_codec.tokens.source import GivenTokens, NoTokens
 
 
 def build(**changes) -> STACodecGenerator:
@@ -83,7 +83,7 @@ def test_options_out_of_range(option, value, message):
 
 
 def test_variants_that_make_no_sense():
-    with pytest.raises(ConfigError, match="'none' has no use for"):
+    with pytest.raises(ConfigError, match="'none' never uses"):
         build(assignment="none", predistillation={"transformer": SMALL_TRANSFORMER})
     with pytest.raises(ConfigError, match="distillation needs semantic tokens"):
         build(assignment="none", distillation={"feature_dim": 3}, semantic_clusters=None)
@@ -101,9 +101,9 @@ def test_frames_come_from_the_strides():
 
 
 def test_codebook_options_reach_every_layer():
-    generator = build(codebook={"decay": 0.5, "revival_threshold": 0.0, "kmeans_iterations": 3})
+    generator = build(codebook={"decay": 0.5, "dead_code_threshold": 0.0, "kmeans_iterations": 3})
     for layer in generator.quantizer.layers:
-        assert (layer.decay, layer.revival_threshold, layer.kmeans_iterations) == (0.5, 0.0, 3)
+        assert (layer.decay, layer.dead_code_threshold, layer.kmeans_iterations) == (0.5, 0.0, 3)
         assert layer.embed.shape == (8, 6)
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss, groups_of_equal_length
+from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
+from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from espnet2.gan_codec.shared.decoder.seanet import SEANetDecoder
 from espnet2.gan_codec.shared.encoder.seanet import SEANetEncoder
 
 from espnet_stacodec.frames import FrameRule
-from espnet_stacodec.gan_codec.seanet import SkipLSTM, build_seanet, length_mask
+from espnet_stacodec.gan_codec.lengths import length_mask
+from espnet_stacodec.gan_codec.seanet import SkipLSTM, build_seanet
 
 SIZES = {"dimension": 6, "n_filters": 2, "ratios": [8, 5, 4, 2]}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_stacodec.files import write_scp
+from espnet_stacodec.fileio.files import write_scp
 
 
 def _write_set(folder: Path, lengths: dict[str, int], seed: int = 0) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_stacodec import arks
 from espnet_stacodec.bin.extract_semantic import main
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
-from espnet_stacodec.files import read_scp, write_scp
+from espnet_stacodec.fileio import arks
+from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.semantic.extract import draw_frames, extract
-from espnet_stacodec.semantic.info import UpstreamConfig
 from espnet_stacodec.semantic.token_files import Utterance, read_tokens
+from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 SETS = ("train", "test")
 
@@ -236,7 +236,7 @@ def test_command_prints_the_tag_only(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--config", "nowhere.yaml", "--sets", "test"], "nowhere.yaml: the configuration"),
         (["--config", "a.yaml"], "no sets are given"),
         (["--config", "a.yaml", "--sets", "nowhere"], "nowhere/wav.scp: no such file; run"),
-        (["--semantic_tokens", ".", "--path_or_url", "x"], "ready-made tokens have no checkpoint"),
+        (["--semantic_tokens", ".", "--path_or_url", "x"], "precomputed tokens have no checkpoint"),
     ],
 )
 def test_command_errors_are_one_sentence(

@@ -7,10 +7,10 @@ import torch
 import yaml
 
 from espnet_stacodec.errors import ConfigError, ModelError
-from espnet_stacodec.semantic.info import TokenizerInfo, UpstreamConfig
+from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer, read_config
-from espnet_stacodec.semantic.upstream import build_upstream
+from espnet_stacodec.semantic.tokenizer_info import TokenizerInfo, UpstreamConfig
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_centroids_of_another_size(saved: Path) -> None:
         SemanticTokenizer(build_upstream(read_config(saved)), KMeans(torch.zeros(7, 8)))
 
 
-def test_ready_made_tokens_cannot_be_run(tmp_path: Path) -> None:
+def test_precomputed_tokens_cannot_be_run(tmp_path: Path) -> None:
     TokenizerInfo("theirs", None, 20, 50.0, "0123456789abcdef").write(tmp_path)
-    with pytest.raises(ModelError, match="these tokens came ready-made"):
+    with pytest.raises(ModelError, match="these tokens were precomputed"):
         SemanticTokenizer.load(tmp_path)

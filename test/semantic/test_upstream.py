@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from espnet_stacodec.errors import ConfigError, DataError, LengthError
-from espnet_stacodec.semantic.info import UpstreamConfig
-from espnet_stacodec.semantic.upstream import Upstream, average_frames, build_upstream
+from espnet_stacodec.semantic.backends import build_upstream
+from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
+from espnet_stacodec.semantic.upstream import Upstream, average_frames
 
 # One sample, half a window, and around whole frames of 20 ms and 10 ms.
 LENGTHS = (1, 200, 399, 400, 799, 800, 801, 3199, 3200, 3201, 3360, 3361, 16000, 16001, 16161)

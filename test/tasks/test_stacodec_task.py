@@ -12,9 +12,9 @@ import yaml
 
 from espnet_stacodec.bin import train as command
 from espnet_stacodec.errors import ConfigError, LengthError, TokenError
-from espnet_stacodec.files import read_scp
+from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.frames import FrameRule
-from espnet_stacodec.semantic.info import TokenizerInfo
+from espnet_stacodec.semantic.tokenizer_info import TokenizerInfo
 from espnet_stacodec.tasks.stacodec import (
     AlignedPreprocessor,
     STACodecTask,

@@ -14,7 +14,7 @@ from espnet_stacodec.train import stacodec_trainer
 from espnet_stacodec.train.stacodec_trainer import (
     STACodecTrainer,
     STACodecTrainerOptions,
-    listening_scores,
+    objective_scores,
 )
 
 
@@ -95,12 +95,12 @@ def test_scores_are_means_over_what_can_be_scored(toy_utterance, caplog):
     silence = torch.zeros(1, 32000)
     echo = Echo()
     items = [{"audio": audio, "semantic": tokens}, {"audio": silence}]
-    scores = listening_scores(echo, items)
+    scores = objective_scores(echo, items)
     assert scores["stoi"] == pytest.approx(1.0, abs=1e-4)
     assert torch.equal(echo.tokens[0], tokens) and echo.tokens[1] is None
     with caplog.at_level(logging.WARNING):
-        assert listening_scores(echo, [{"audio": silence}]) == {}
-        assert listening_scores(echo, []) == {}
+        assert objective_scores(echo, [{"audio": silence}]) == {}
+        assert objective_scores(echo, []) == {}
     assert caplog.text.count("could be scored") == 1
 
 

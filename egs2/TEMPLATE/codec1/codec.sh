@@ -10,12 +10,12 @@ ngpu=0               # GPUs of stages 3, 5, 6; 0 uses the CPU
 dumpdir=dump
 expdir=exp
 local_data_opts=     # further options of local/data.sh
-min_seconds=0.2      # shorter audio is set aside in stage 2
+min_seconds=0.2      # shorter audio is rejected in stage 2
 max_seconds=40       # longer audio, too
 speed_perturb_factors= # e.g. "0.9 1.0 1.1": train the codec on copies of these speeds
 ssl_config=          # semantic tokens: upstream, layer, number of clusters
 ssl_path=            # replaces path_or_url of ssl_config
-semantic_tokens=     # folder of ready-made tokens, used instead of ssl_config
+semantic_tokens=     # folder of precomputed tokens, used instead of ssl_config
 train_config=        # codec and training
 train_args=          # further options of training, e.g. "--max_epoch 10"
 tag=                 # name of the experiment; derived from the configurations if empty
@@ -27,7 +27,7 @@ hub_repo=            # stage 9: id of a Hugging Face repository; empty uploads n
 # shellcheck disable=SC2034  # read by parse_options.sh
 help_message="Usage: ./run.sh [--stage 1] [--stop-stage 7] [--option value ...]
 1 data, 2 format and filter audio, 3 semantic tokens, 4 statistics, 5 training, 6 decoding and
-scores, 7 hand codes to ASR and SLU recipes, 8 pack, 9 upload (needs --hub_repo).
+scores, 7 export of codes for ASR and SLU recipes, 8 pack, 9 upload (needs --hub_repo).
 Options and defaults:
 $(sed -n '/^stage=/,/^hub_repo=/s/^/  --/p' "$0")"
 
@@ -111,9 +111,9 @@ if begin 6 "decoding and scores: $decode_dir"; then
         --dump_dir "$dumpdir/raw" --semantic_dir "$semantic_dir" --sets "${tests[@]}" \
         --out_dir "$decode_dir" --nj "$inference_nj" --device "$device"
 fi
-if begin 7 "codes for ASR and SLU recipes: $exp/codes"; then
+if begin 7 "export codes for ASR and SLU recipes: $exp/codes"; then
     need 5 "$exp/config.yaml"
-    python -m espnet_stacodec.bin.hand_over --model "$exp" ${inference_model:+--model_file "$inference_model"} \
+    python -m espnet_stacodec.bin.dump_codes --model "$exp" ${inference_model:+--model_file "$inference_model"} \
         --dump_dir "$dumpdir/raw" \
         --semantic_dir "$semantic_dir" --sets "${sets[@]}" \
         --out_dir "$exp/codes" --nj "$inference_nj" --device "$device"

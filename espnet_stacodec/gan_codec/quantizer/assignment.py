@@ -6,8 +6,8 @@ STACodec, arXiv 2602.06180.
 import torch
 
 from espnet_stacodec.errors import TokenError
+from espnet_stacodec.gan_codec.distributed import all_gather_frames, all_reduce_sum
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
-from espnet_stacodec.gan_codec.quantizer.distributed import all_gather_frames, all_reduce_sum
 
 
 class AssignedCodebook(Codebook):
@@ -15,7 +15,7 @@ class AssignedCodebook(Codebook):
 
     The first frames that carry a token place its entry on their mean; until then it lies at the
     mean of all frames and is left out of searches and usage figures, as are entries beyond the
-    tokens. Nothing is revived: an entry belongs to its token, used or not.
+    tokens. No entry is dead: each belongs to its token, used or not.
 
     Args:
         num_tokens: Number of different semantic tokens, at most `size`.
@@ -69,7 +69,7 @@ class AssignedCodebook(Codebook):
         all_reduce_sum(seen)
         self.seen.logical_or_(seen > 0)
 
-    def revive(self, frames: torch.Tensor, seed: int) -> None:
+    def replace_dead(self, frames: torch.Tensor, seed: int) -> None:
         """Do nothing: an entry belongs to its token."""
 
 

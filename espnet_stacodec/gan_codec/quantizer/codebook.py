@@ -1,10 +1,10 @@
-"""One codebook: nearest entry, moving averages, k-means start, revival of dead entries."""
+"""One codebook: nearest entry, moving averages, k-means start, dead-code replacement."""
 
 import torch
 from sklearn.cluster import KMeans
 from torch import nn
 
-from espnet_stacodec.gan_codec.quantizer.distributed import all_gather_frames, all_reduce_sum
+from espnet_stacodec.gan_codec.distributed import all_gather_frames, all_reduce_sum
 
 # Below this weight an entry keeps its place: sum / weight would be made of rounding errors.
 SMALLEST_WEIGHT = 1e-10
@@ -21,8 +21,8 @@ class Codebook(nn.Module):
         size: Number of entries, K.
         dim: Dimension of an entry, D.
         decay: Decay of the moving averages per update.
-        revival_threshold: An entry used less than this share of the average use is moved onto a
-            frame of the current batch; 0 turns revival off.
+        dead_code_threshold: An entry used less than this share of the average use is moved onto a
+            frame of the current batch; 0 turns dead-code replacement off.
         kmeans_iterations: Iterations of the k-means that makes the first entries.
     """
 
@@ -35,13 +35,13 @@ class Codebook(nn.Module):
         size: int,
         dim: int,
         decay: float = 0.99,
-        revival_threshold: float = 0.1,
+        dead_code_threshold: float = 0.1,
         kmeans_iterations: int = 10,
     ) -> None:
         super().__init__()
         self.size = size
         self.decay = decay
-        self.revival_threshold = revival_threshold
+        self.dead_code_threshold = dead_code_threshold
         self.kmeans_iterations = kmeans_iterations
         self.register_buffer("embed", torch.zeros(size, dim))
         self.register_buffer("embed_sum", torch.zeros(size, dim))
@@ -75,7 +75,7 @@ class Codebook(nn.Module):
         """Place the entries on the k-means centroids of frames (N, D), the same on all ranks.
 
         With fewer frames than entries each frame becomes an entry; the rest repeat some of them
-        with weight zero, and revival moves them later.
+        with weight zero, and dead-code replacement moves them later.
         """
         frames = all_gather_frames(frames)
         if len(frames) > self.size:
@@ -103,14 +103,14 @@ class Codebook(nn.Module):
         self.embed.copy_(torch.where(followed, self.embed_sum / weight, self.embed))
 
     @torch.no_grad()
-    def revive(self, frames: torch.Tensor, seed: int) -> None:
+    def replace_dead(self, frames: torch.Tensor, seed: int) -> None:
         """Move entries that are hardly used onto random frames (N, D), the same on all ranks.
 
-        A revived entry starts with the average weight, so that the next update does not undo it.
+        A replaced entry starts with the average weight, so that the next update does not undo it.
         """
         frames = all_gather_frames(frames)
         average = self.cluster_size.mean()
-        dead = self.cluster_size < self.revival_threshold * average
+        dead = self.cluster_size < self.dead_code_threshold * average
         generator = torch.Generator().manual_seed(seed)
         picks = torch.randint(len(frames), (self.size,), generator=generator).to(frames.device)
         entries = torch.where(dead.unsqueeze(1), frames[picks].to(self.embed), self.embed)
@@ -121,7 +121,7 @@ class Codebook(nn.Module):
         counts = self.cluster_size[self.usable()]
         share = counts / counts.sum().clamp(min=SMALLEST_WEIGHT)
         entropy = -torch.xlogy(share, share).sum()
-        alive = counts >= self.revival_threshold * counts.mean()
+        alive = counts >= self.dead_code_threshold * counts.mean()
         return {"perplexity": entropy.exp(), "usage": (alive & (counts > 0)).float().mean()}
 
     def _place(self, entries: torch.Tensor, weights: torch.Tensor) -> None:

@@ -38,7 +38,7 @@ class ResidualQuantizer(nn.Module):
 
     Args:
         layers: The codebooks, all of one dimension D.
-        revival_interval: Dead entries are looked for every this many updates.
+        dead_code_interval: Dead entries are looked for every this many updates.
         dropout: Share of the items that are decoded from a random number of layers in training,
             so that one model serves any bitrate. All layers learn from all items all the same.
     """
@@ -46,11 +46,11 @@ class ResidualQuantizer(nn.Module):
     updates: torch.Tensor
 
     def __init__(
-        self, layers: Sequence[Codebook], revival_interval: int = 20, dropout: float = 0.0
+        self, layers: Sequence[Codebook], dead_code_interval: int = 20, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.revival_interval = revival_interval
+        self.dead_code_interval = dead_code_interval
         self.dropout = dropout
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
@@ -125,8 +125,8 @@ class ResidualQuantizer(nn.Module):
             codes.append(chosen)
             if self.training:
                 layer.update(received, chosen)
-                if (step + 1) % self.revival_interval == 0:
-                    layer.revive(received, seed)
+                if (step + 1) % self.dead_code_interval == 0:
+                    layer.replace_dead(received, seed)
         if self.training:
             self.updates += 1
         return chosen_entries, codes, torch.stack(losses).mean()

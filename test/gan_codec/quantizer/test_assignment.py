@@ -58,10 +58,10 @@ def test_unseen_tokens_and_entries_beyond_them_are_left_out():
     assert statistics["perplexity"].item() == pytest.approx(expected)
 
 
-def test_revival_leaves_assigned_entries_alone():
+def test_dead_code_replacement_leaves_assigned_entries_alone():
     book = started()
     before = {name: value.clone() for name, value in book.state_dict().items()}
-    book.revive(torch.tensor([[99.0]]), seed=0)
+    book.replace_dead(torch.tensor([[99.0]]), seed=0)
     assert all(torch.equal(value, before[name]) for name, value in book.state_dict().items())
 
 

@@ -81,21 +81,21 @@ def test_start_is_the_same_for_the_same_seed():
 @pytest.mark.parametrize("count", [3, 8])
 def test_as_many_frames_as_entries_or_fewer(count):
     frames = torch.arange(count, dtype=torch.float32).unsqueeze(1) * 10 + 1
-    book = Codebook(8, 1, revival_threshold=0.1)
+    book = Codebook(8, 1, dead_code_threshold=0.1)
     book.initialize(frames, None, seed=0)
     assert torch.equal(book.embed[:count], frames)
     assert book.cluster_size.tolist() == [1.0] * count + [0.0] * (8 - count)
     book.update(frames, book.nearest(frames))
     torch.testing.assert_close(book.lookup(book.nearest(frames)), frames)
-    # The rest have weight zero, so that revival finds them.
-    book.revive(torch.tensor([[77.0]]), seed=0)
+    # The rest have weight zero, so that dead-code replacement finds them.
+    book.replace_dead(torch.tensor([[77.0]]), seed=0)
     assert (book.embed == 77.0).sum().item() == 8 - count
 
 
-def test_revival_has_an_effect_that_survives_the_next_update():
+def test_dead_code_replacement_has_an_effect_that_survives_the_next_update():
     book = placed([[0.0], [10.0], [20.0], [1000.0]], [10.0, 10.0, 19.5, 0.5], decay=0.9)
     assert book.nearest(torch.tensor([[55.0]])).item() == 2
-    book.revive(torch.tensor([[55.0], [55.0]]), seed=3)
+    book.replace_dead(torch.tensor([[55.0], [55.0]]), seed=3)
     assert book.embed.flatten().tolist() == [0.0, 10.0, 20.0, 55.0]
     assert book.cluster_size.tolist() == [10.0, 10.0, 19.5, 10.0]
     assert book.nearest(torch.tensor([[54.0]])).item() == 3
@@ -104,18 +104,18 @@ def test_revival_has_an_effect_that_survives_the_next_update():
     torch.testing.assert_close(book.embed.flatten(), torch.tensor([0.0, 10.0, 20.0, 55.0]))
 
 
-def test_revived_entries_are_frames_of_the_batch_and_not_all_the_same():
+def test_replaced_entries_are_frames_of_the_batch_and_not_all_the_same():
     book = placed([[0.0]] * 8 + [[1.0]] * 2, [0.0] * 8 + [5.0] * 2)
     frames = torch.arange(100.0, 150.0).unsqueeze(1)
-    book.revive(frames, seed=0)
+    book.replace_dead(frames, seed=0)
     assert torch.isin(book.embed[:8], frames).all()
     assert len(book.embed[:8].unique()) > 4
     assert book.embed[8:].tolist() == [[1.0], [1.0]]
 
 
-def test_revival_can_be_turned_off():
-    book = placed([[0.0], [10.0]], [0.0, 4.0], revival_threshold=0.0)
-    book.revive(torch.tensor([[55.0]]), seed=0)
+def test_dead_code_replacement_can_be_turned_off():
+    book = placed([[0.0], [10.0]], [0.0, 4.0], dead_code_threshold=0.0)
+    book.replace_dead(torch.tensor([[55.0]]), seed=0)
     assert book.embed.flatten().tolist() == [0.0, 10.0]
 
 
@@ -130,8 +130,8 @@ def test_statistics_worked_by_hand():
 
 
 def test_hardly_used_entries_do_not_count_as_in_use():
-    # The average is 5.02; an entry below a tenth of it is what revival calls dead.
-    book = placed([[0.0]] * 4, [10.0, 9.0, 1.0, 0.08], revival_threshold=0.1)
+    # The average is 5.02; an entry below a tenth of it is what counts as dead.
+    book = placed([[0.0]] * 4, [10.0, 9.0, 1.0, 0.08], dead_code_threshold=0.1)
     assert book.statistics()["usage"].item() == 0.75
 
 

@@ -15,11 +15,11 @@ from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE, ResidualQu
 DIM, SIZE, TOKENS = 5, 8, 6
 
 
-def build(assigned: bool = True, revival_interval: int = 3) -> ResidualQuantizer:
-    layers = [Codebook(SIZE, DIM, decay=0.8, revival_threshold=0.5) for _ in range(3)]
+def build(assigned: bool = True, dead_code_interval: int = 3) -> ResidualQuantizer:
+    layers = [Codebook(SIZE, DIM, decay=0.8, dead_code_threshold=0.5) for _ in range(3)]
     if assigned:
         layers[0] = AssignedCodebook(TOKENS, size=SIZE, dim=DIM, decay=0.8)
-    return ResidualQuantizer(layers, revival_interval)
+    return ResidualQuantizer(layers, dead_code_interval)
 
 
 def batch(seed: int, rows: int = 2, frames: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,8 +139,8 @@ def test_untrained_codebooks_are_an_error_in_evaluation():
         build().eval()(*batch(0))
 
 
-def test_revival_happens_at_its_interval_only():
-    never, often = build(False, revival_interval=1000), build(False, revival_interval=3)
+def test_dead_code_replacement_happens_at_its_interval_only():
+    never, often = build(False, dead_code_interval=1000), build(False, dead_code_interval=3)
     for step in range(3):
         states = [never.state_dict(), often.state_dict()]
         assert all(torch.equal(v, states[1][k]) for k, v in states[0].items()), step
@@ -190,7 +190,7 @@ def train_rank(rank: int, world_size: int, folder: str) -> None:
             world_size=world_size,
             timeout=datetime.timedelta(seconds=100),
         )
-    quantizer = build(revival_interval=3)
+    quantizer = build(dead_code_interval=3)
     for step, lengths in enumerate(LENGTHS):
         latents, tokens = batch(step)
         tokens[0].clamp_(max=TOKENS - 2)  # the last token is met by rank 1 alone

@@ -22,7 +22,7 @@ from espnet_stacodec.bin import _cli
 from espnet_stacodec.config import check_keys, choose, load_yaml
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
 from espnet_stacodec.errors import STACodecError
-from espnet_stacodec.files import write_text
+from espnet_stacodec.fileio.files import write_text
 
 BEST = "valid.mel_loss.best.pth"
 # Keys of a variant that are not of the training's configuration.
@@ -59,7 +59,7 @@ def _work(args: argparse.Namespace) -> None:
         variant = choose(conf["variants"], name, f"{args.ablations}: variant")
         experiment = _train(name, variant, conf["all"], args)
         rows += _rows(name, experiment, args, variant.get("codebooks", []))
-    table = _format(rows) + _commonest(args, experiment)
+    table = _format(rows) + _majority_class(args, experiment)
     write_text(args.expdir / "ABLATIONS.md", table)
     sys.stdout.write(table)
 
@@ -141,7 +141,7 @@ def _rows(
 
 
 def _decode(experiment: Path, number: int, folder: Path, args: argparse.Namespace) -> None:
-    """Score the first so many codebooks on the test set."""
+    """Score the first n codebooks on the test set."""
     options = {
         "--model": experiment,
         "--dump_dir": args.dumpdir / "raw",
@@ -185,16 +185,16 @@ def _read_tokens(experiment: Path, part: str) -> dict[str, np.ndarray]:
     return {utt: scp[utt] for utt in scp}
 
 
-def _commonest(args: argparse.Namespace, experiment: Path) -> str:
-    """Return what always saying the commonest token of the training set would reach."""
+def _majority_class(args: argparse.Namespace, experiment: Path) -> str:
+    """Return what the majority class of the training set reaches."""
     train, test = (
         np.concatenate(list(_read_tokens(experiment, part).values()))
         for part in (args.train_set, args.test_set)
     )
-    commonest = np.bincount(train).argmax()
-    shares = [f"{100 * (tokens == commonest).mean():.1f} %" for tokens in (train, test)]
+    majority = np.bincount(train).argmax()
+    shares = [f"{100 * (tokens == majority).mean():.1f} %" for tokens in (train, test)]
     return (
-        f"\nAlways saying the commonest token: {shares[0]} of the frames of {args.train_set},"
+        f"\nMajority class: {shares[0]} of the frames of {args.train_set},"
         f" {shares[1]} of {args.test_set}.\n"
     )
 

@@ -1,4 +1,4 @@
-"""What is said: a small grammar of home commands, each with its intent."""
+"""The sentences: a small grammar of home commands, each with its intent."""
 
 import itertools
 import random

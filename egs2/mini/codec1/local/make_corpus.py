@@ -22,8 +22,8 @@ from grammar import TEMPLATES, draw
 from tqdm import tqdm
 
 from espnet_stacodec.bin._cli import run
-from espnet_stacodec.data_dir import DataDir
-from espnet_stacodec.files import atomic_write, write_text
+from espnet_stacodec.fileio.data_dir import DataDir
+from espnet_stacodec.fileio.files import atomic_write, write_text
 
 SAMPLE_RATE = 16000
 PEAK = 0.5  # of full scale; eSpeak's voices differ in loudness

@@ -1,0 +1,87 @@
+"""Stage 2: copies of a formatted set that are faster or slower, and so higher or lower in pitch.
+
+Ko et al., "Audio augmentation for speech recognition", Interspeech 2015. To a model that predicts
+semantic tokens (SPD) they are further voices; their tokens are those of the copies, not of the
+originals.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from typeguard import typechecked
+
+from espnet_stacodec.data_prep.format_audio import AudioRules, format_set
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.fileio.data_dir import DataDir
+from espnet_stacodec.fileio.files import read_scp, write_scp
+
+
+@typechecked
+def perturb_set(
+    data_dir: Path | str,
+    out_dir: Path | str,
+    factors: Sequence[float],
+    sample_rate: int = 16000,
+    num_jobs: int = 1,
+) -> DataDir:
+    """Write a set with a copy of each utterance for each factor, going on where a call stopped.
+
+    A copy of 1.1 is 1.1 times as fast; its utterance and its speaker begin with `sp1.1-`. Where 1
+    is a factor, the originals are part of the set.
+
+    Args:
+        data_dir: Folder of stage 2, e.g. dump/raw/train.
+        out_dir: Folder to make, e.g. dump/raw/train_sp.
+        factors: Speeds, all different.
+        sample_rate: Of the audio (Hz).
+        num_jobs: Processes that work at the same time.
+
+    Returns:
+        The lists of the set, as written to `out_dir`.
+
+    Raises:
+        ConfigError: If a factor is given twice or is not between 0.5 and 2.
+        DataError: If an audio file is missing.
+    """
+    if len(set(factors)) < len(factors):
+        given = " ".join(f"{factor:g}" for factor in factors)
+        raise ConfigError(f"Speed factors must differ, got {given}.")
+    # The originals were long enough and not too long: so are their copies.
+    every = AudioRules(sample_rate, min_seconds=1 / sample_rate, max_seconds=math.inf)
+    rules = {factor: dataclasses.replace(every, speed=factor) for factor in factors}
+    out_dir = Path(out_dir)
+    (out_dir / "wav.scp").unlink(missing_ok=True)  # a folder with a wav.scp is a complete one
+    parts: list[DataDir] = []
+    lengths: dict[str, str] = {}
+    for factor in factors:
+        name, folder = f"sp{factor:g}-", Path(data_dir)
+        if factor == 1:
+            name = ""
+        else:
+            folder = out_dir / f"sp{factor:g}"
+            format_set(data_dir, folder, rules[factor], num_jobs)
+        parts.append(_prefix(DataDir.read(folder), name))
+        counts = read_scp(folder / "utt2num_samples")
+        lengths |= {name + utt_id: count for utt_id, count in counts.items()}
+    combined = DataDir(
+        *(_union(part) for part in zip(*map(dataclasses.astuple, parts), strict=True))
+    )
+    write_scp(out_dir / "utt2num_samples", lengths)
+    combined.write(out_dir)
+    return combined
+
+
+def _prefix(data: DataDir, name: str) -> DataDir:
+    """Return the lists with utterances and speakers renamed."""
+    lists = [
+        {name + utt: value for utt, value in part.items()} for part in dataclasses.astuple(data)
+    ]
+    renamed = DataDir(*lists)
+    speakers = {utt_id: name + speaker for utt_id, speaker in renamed.utt2spk.items()}
+    return dataclasses.replace(renamed, utt2spk=speakers)
+
+
+def _union(parts: Sequence[dict[str, str]]) -> dict[str, str]:
+    return {utt_id: value for part in parts for utt_id, value in part.items()}

@@ -1,0 +1,1 @@
+"""Files: atomic writing, Kaldi's lists, arks, audio, data directories, codes."""

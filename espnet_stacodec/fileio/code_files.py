@@ -1,0 +1,90 @@
+"""Codes of one utterance, and the .npz file that holds them."""
+
+import dataclasses
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from espnet_stacodec.errors import TokenError
+from espnet_stacodec.fileio.files import atomic_write
+
+# What numpy raises for files that are missing, empty, cut off, or of another kind.
+UNREADABLE = (EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+    """Codes and what decoding needs to give back exactly the input's length.
+
+    Attributes:
+        codes: (n_codebooks, T) int64.
+        num_samples: Length of the audio, N samples.
+        sample_rate: Of the audio that decoding gives (Hz).
+        fingerprint: Of the codec that made the codes.
+    """
+
+    codes: np.ndarray
+    num_samples: int
+    sample_rate: int
+    fingerprint: str
+
+    def save(self, path: Path | str) -> None:
+        """Write an .npz file with one array per attribute, whole or not at all."""
+        with atomic_write(path) as temporary:
+            np.savez_compressed(temporary, **dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Codes":
+        """Read an .npz file.
+
+        Raises:
+            TokenError: If it is missing, unreadable, or not a file of codes.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                codes = arrays["codes"]
+                if codes.ndim != 2 or codes.dtype.kind not in "iu":
+                    raise TokenError(
+                        f"{path}: codes must be integers (n_codebooks, T), not {codes.dtype}"
+                        f" {codes.shape}."
+                    )
+                return cls(
+                    codes=codes.astype(np.int64),
+                    num_samples=int(arrays["num_samples"]),
+                    sample_rate=int(arrays["sample_rate"]),
+                    fingerprint=str(arrays["fingerprint"]),
+                )
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise TokenError(
+                f"{path}: not a readable file of codes ({reason}); make it with `stacodec encode`."
+            ) from error
+
+
+def check_codes(codes: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Return codes (n, T) as int64.
+
+    Args:
+        codes: Integers of the first n codebooks.
+        sizes: Entries of each codebook that the codec has.
+
+    Raises:
+        TokenError: If the codes are not what such codebooks hold.
+    """
+    if codes.ndim != 2 or codes.dtype.kind not in "iu" or not 1 <= len(codes) <= len(sizes):
+        raise TokenError(
+            f"Codes must be integers (n, T) of 1 to {len(sizes)} codebooks, not {codes.dtype}"
+            f" {codes.shape}."
+        )
+    if codes.shape[1] == 0:
+        raise TokenError("There are no frames in these codes.")
+    wrong = np.argwhere((codes < 0) | (codes >= np.asarray(sizes[: len(codes)])[:, None]))
+    if len(wrong):
+        book, frame = wrong[0]
+        raise TokenError(
+            f"Code {codes[book, frame]} of codebook {book + 1}, frame {frame}, is outside"
+            f" 0..{sizes[book] - 1}."
+        )
+    return codes.astype(np.int64)

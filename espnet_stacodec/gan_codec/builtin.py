@@ -1,0 +1,90 @@
+"""ESPnet's built-in codecs with the interface of `STACodecGenerator`: baselines."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
+from espnet2.tasks.gan_codec import codec_choices
+from torch import nn
+
+from espnet_stacodec.config import check_keys, choose
+from espnet_stacodec.errors import TokenError
+from espnet_stacodec.frames import FrameRule
+from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
+from espnet_stacodec.gan_codec.tokens.source import NoTokens
+from espnet_stacodec.gan_codec.windows import Windows
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltinCodebook:
+    """Size of a codebook of ESPnet, all of whose entries count."""
+
+    size: int
+
+    @property
+    def num_choices(self) -> int:
+        """How many entries can be chosen."""
+        return self.size
+
+
+class BuiltinGenerator(nn.Module):
+    """Encodes and decodes with a codec of ESPnet, e.g. `encodec`, `soundstream` or `dac`.
+
+    Args:
+        codec: The codec; its discriminator is not kept.
+    """
+
+    def __init__(self, codec: AbsGANCodec) -> None:
+        super().__init__()
+        self.codec = codec
+        if hasattr(codec, "discriminator"):
+            del codec.discriminator
+        meta = codec.meta_info()
+        self.frame_rule = FrameRule(int(meta["frame_shift"]), int(meta["fs"]))
+        self.codebooks = [BuiltinCodebook(size) for size in meta["code_size_per_stream"]]
+        self.token_source = NoTokens()
+        self.windows: list[Windows] = []  # there is no transformer
+
+    def codes(
+        self,
+        audio: torch.Tensor,
+        semantic: torch.Tensor | None = None,
+        num_frames: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the codes; arguments and result as for `STACodecGenerator.codes`.
+
+        Padded items are encoded one by one: ESPnet's codecs see the padding of a batch.
+        """
+        if num_frames is None:
+            return self.codec.encode(audio)
+        lengths = num_frames.tolist()
+        shape = (len(self.codebooks), len(audio), max(lengths))
+        codes = torch.full(shape, PADDED_CODE, device=audio.device)
+        for row, length in enumerate(lengths):
+            alone = audio[row : row + 1, :, : self.frame_rule.num_samples(length)]
+            codes[:, row, :length] = self.codec.encode(alone)[:, 0]
+        return codes
+
+    def decode(self, codes: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the audio (B, 1, T * hop) of codes (n, B, T), without padding.
+
+        Raises:
+            TokenError: If items have different lengths.
+        """
+        if num_frames is not None and bool((num_frames != codes.shape[-1]).any()):
+            raise TokenError("ESPnet's own codecs decode items of one length at a time.")
+        return self.codec.decode(codes)
+
+
+def build_builtin_codec(name: str, conf: Mapping[str, Any], where: str) -> AbsGANCodec:
+    """Build a codec of ESPnet.
+
+    Raises:
+        ConfigError: If ESPnet has no such codec, or the codec no such option.
+    """
+    codec_class = choose(codec_choices.classes, name, f"{where}: codec")
+    check_keys(conf, list(inspect.signature(codec_class).parameters), f"{where}: codec_conf")
+    return codec_class(**conf)

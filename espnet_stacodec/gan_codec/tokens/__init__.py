@@ -1,0 +1,1 @@
+"""Where the semantic tokens of the first layer come from, and what is learned from them."""

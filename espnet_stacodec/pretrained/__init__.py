@@ -1,0 +1,1 @@
+"""Reading what was trained: experiments, archives, hub repositories, the authors' releases."""

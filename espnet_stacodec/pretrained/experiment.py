@@ -1,0 +1,167 @@
+"""Experiment folders: a configuration, a model, and the semantic tokenizer it was trained with."""
+
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from typeguard import typechecked
+
+from espnet_stacodec.config import load_yaml
+from espnet_stacodec.errors import ModelError
+
+CONFIG_NAME = "config.yaml"
+# The model of a packed experiment; a trained one has ESPnet's names.
+PACKED_MODEL_NAME = "model.pth"
+TOKENIZER_FOLDER = "semantic"
+REPOSITORY_PATTERN = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Where the parts of an experiment are.
+
+    Attributes:
+        folder: The experiment's folder.
+        config: The content of its config.yaml.
+        model_file: The checkpoint to load.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    model_file: Path
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the experiment keeps its tokenizer, if it has one."""
+        return self.folder / TOKENIZER_FOLDER
+
+    @property
+    def codec(self) -> str:
+        """The codec's name: "stacodec", or one of ESPnet's own."""
+        return self.config["codec"]
+
+    @property
+    def codec_conf(self) -> dict[str, Any]:
+        """The codec's configuration."""
+        return self.config["codec_conf"]
+
+    @classmethod
+    @typechecked
+    def open(cls, source: Path | str, model_file: str | None = None) -> "Experiment":
+        """Find an experiment.
+
+        Args:
+            source: An experiment's folder, an archive that `pack` made, or the id of a
+                Hugging Face repository.
+            model_file: Name of a checkpoint in the folder; None for the packed model or, failing
+                that, the best one by the experiment's first criterion.
+
+        Raises:
+            ModelError: If there is no such experiment, or it lacks a part.
+        """
+        folder = _locate(str(source))
+        if not (folder / CONFIG_NAME).exists():
+            raise ModelError(f"{folder}: no {CONFIG_NAME} in it; give the folder of an experiment.")
+        config = load_yaml(folder / CONFIG_NAME)
+        if not isinstance(config.get("codec"), str) or not isinstance(
+            config.get("codec_conf"), dict
+        ):
+            raise ModelError(
+                f"{folder / CONFIG_NAME}: there is no codec and codec_conf in it; give the folder"
+                " of a codec that espnet_stacodec or ESPnet trained."
+            )
+        return cls(folder, config, _find_model(folder, config, model_file))
+
+
+def _find_model(folder: Path, config: dict[str, Any], name: str | None) -> Path:
+    """Return the path of a checkpoint in `folder`, `name` or the default one."""
+    criteria = config.get("best_model_criterion") or []
+    defaults = [PACKED_MODEL_NAME] + [f"{phase}.{key}.best.pth" for phase, key, _ in criteria[:1]]
+    for candidate in [name] if name else defaults:
+        if (folder / candidate).is_file():
+            return folder / candidate
+    wanted = name or " or ".join(defaults)
+    found = ", ".join(sorted(p.name for p in folder.glob("*.pth"))) or "none"
+    raise ModelError(f"{folder}: no model {wanted} (there: {found}); train it first (stage 5).")
+
+
+def _locate(source: str) -> Path:
+    """Return the folder of an experiment, unpacking or downloading it where needed."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return _unpack(path)
+    if REPOSITORY_PATTERN.fullmatch(source):
+        return download(source)
+    raise ModelError(
+        f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository."
+    )
+
+
+def download(repository: str, pattern: str | None = None) -> Path:
+    """Return the local folder of a Hugging Face repository, with all files or those of a pattern.
+
+    Raises:
+        ModelError: If the hub cannot be reached or has no such repository.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=pattern))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{repository}: neither a folder here nor available from the hub ({reason})."
+        ) from error
+
+
+def _unpack(archive: Path) -> Path:
+    """Unpack an archive once into the user's cache, and return the folder."""
+
+    def extract(folder: Path) -> None:
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(folder)
+
+    try:
+        return cached([archive], extract)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ModelError(f"{archive}: not a whole archive of an experiment ({error}).") from error
+
+
+def cached(files: Sequence[Path], make: Callable[[Path], object]) -> Path:
+    """Return a folder in the user's cache that `make(folder)` fills, once for these contents."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet_stacodec"
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    folder = cache / digest.hexdigest()[:16]
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=cache))
+    try:
+        make(temporary)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another process was quicker: its folder has the same contents.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -1,0 +1,57 @@
+"""Files of codes."""
+
+import numpy as np
+import pytest
+
+from espnet_stacodec.errors import TokenError
+from espnet_stacodec.fileio.code_files import Codes
+
+CODES = Codes(np.array([[1, 2, 3], [4, 5, 6]]), 900, 16000, "0123456789abcdef")
+
+
+def test_codes_come_back_as_they_were_saved(tmp_path):
+    CODES.save(tmp_path / "sub" / "a.npz")
+    loaded = Codes.load(tmp_path / "sub" / "a.npz")
+    assert np.array_equal(loaded.codes, CODES.codes) and loaded.codes.dtype == np.int64
+    assert (loaded.num_samples, loaded.sample_rate) == (900, 16000)
+    assert loaded.fingerprint == CODES.fingerprint
+    assert [p.name for p in (tmp_path / "sub").iterdir()] == ["a.npz"]
+
+
+def test_the_file_holds_what_is_promised_to_other_programs(tmp_path):
+    CODES.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert set(arrays) == {"codes", "num_samples", "sample_rate", "fingerprint"}
+        assert arrays["codes"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "cut", "other", "array", "pickle"])
+def test_files_that_are_not_codes(tmp_path, kind):
+    path = tmp_path / "a.npz"
+    CODES.save(path)
+    whole = path.read_bytes()
+    if kind == "missing":
+        path.unlink()
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("<html>")
+    elif kind == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "other":
+        np.savez(path, features=np.zeros(3))
+    elif kind == "array":
+        with path.open("wb") as file:
+            np.save(file, CODES.codes)
+    else:
+        np.savez(path, codes=np.array([{}], dtype=object))
+    with pytest.raises(TokenError, match=r"a\.npz: not a readable file of codes") as caught:
+        Codes.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("codes", [np.zeros((2, 3)), np.zeros(3, int), np.zeros((1, 2, 3), int)])
+def test_arrays_that_are_not_codes(tmp_path, codes):
+    Codes(codes, 900, 16000, "").save(tmp_path / "a.npz")
+    with pytest.raises(TokenError, match=r"a\.npz: codes must be integers \(n_codebooks, T\)"):
+        Codes.load(tmp_path / "a.npz")

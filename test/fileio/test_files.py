@@ -1,0 +1,88 @@
+"""Files that appear whole or not at all, two-column lists, fingerprints."""
+
+import os
+
+import numpy as np
+import pytest
+
+from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.files import atomic_write, fingerprint, read_scp, write_scp, write_text
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "a.npz"
+    with atomic_write(path) as temporary:
+        assert temporary.parent == path.parent and temporary.suffix == ".npz"
+        temporary.write_text("half")
+        assert not path.exists()
+    assert path.read_text() == "half"
+    assert [p.name for p in path.parent.iterdir()] == ["a.npz"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="stop"), atomic_write(path) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError("stop")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_says_the_same_already_keeps_its_time(tmp_path):
+    path = tmp_path / "text"
+    write_text(path, "ü\n")
+    os.utime(path, (1, 1))
+    write_text(path, "ü\n")
+    assert path.stat().st_mtime == 1
+    write_text(path, "u\n")
+    assert path.stat().st_mtime > 1 and path.read_text() == "u\n"
+
+
+def test_a_list_comes_back_as_it_was_written(tmp_path):
+    # U+2028 and U+0085 end lines for str.splitlines, not for Kaldi.
+    entries = {"b": "x  y", "B": "1", "é": "to\u2028be\x85or", "a-1": "z"}
+    write_scp(tmp_path / "text", entries)
+    lines = (tmp_path / "text").read_text(encoding="utf-8").split("\n")
+    assert [line.split(" ")[0] for line in lines] == ["B", "a-1", "b", "é", ""]
+    assert read_scp(tmp_path / "text") == entries
+    write_scp(tmp_path / "number", {"a": 3})
+    assert read_scp(tmp_path / "number") == {"a": "3"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "a.scp: no such file; run the stage"),
+        (b"", "a.scp: there are no utterances"),
+        (b"a 1\nb\n", "a.scp:2: 'b' has no value"),
+        (b"a 1\nb  \n", "a.scp:2: 'b  ' has no value"),
+        (b"a 1\n\nb 2\n", "a.scp:2: '' has no value"),
+        (b"a 1\na 2\n", "a.scp:2: utterance id 'a' is there twice"),
+        (b"a 1\nb 2\na 2\n", "a.scp:3: utterance id 'a' is there twice"),
+        (b"b 1\na 2\n", "a.scp:2: 'a' comes after 'b'; sort it with LC_ALL=C"),
+        (b"a 1\nB 2\n", "a.scp:2: 'B' comes after 'a'"),
+        (b"a \xff\n", "a.scp: .*UTF-8"),
+    ],
+)
+def test_bad_lists_are_errors_that_name_file_and_line(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "a.scp").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_scp(tmp_path / "a.scp")
+
+
+def test_a_fingerprint_depends_on_everything_but_the_order():
+    one, two = ("a", np.arange(4, dtype=np.int32)), ("b", np.ones((2, 3), np.float32))
+    value = fingerprint([one, two])
+    assert len(value) == 16 and int(value, 16) >= 0
+    assert fingerprint([two, one]) == value
+    others: list[list] = [
+        [one],
+        [("c", one[1]), two],
+        [("a", one[1].astype(np.int64)), two],
+        [("a", one[1].reshape(2, 2)), two],
+        [("a", one[1] + 1), two],
+    ]
+    assert len({value} | {fingerprint(arrays) for arrays in others}) == 6
+    assert fingerprint([one, ("b", np.ones((3, 2), np.float32).T)]) == value

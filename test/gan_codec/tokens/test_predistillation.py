@@ -1,0 +1,99 @@
+"""Semantic pre-distillation: what is predicted, assigned, hidden and counted."""
+
+import math
+
+import pytest
+import torch
+
+from espnet_stacodec.errors import TokenError
+from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
+
+TRANSFORMER = {
+    "hidden": 8, "layers": 1, "heads": 2, "feed_forward": 12, "window": 12, "overlap": 4,
+}  # fmt: skip
+
+
+def build(**changes) -> Predistillation:
+    torch.manual_seed(0)
+    return Predistillation(4, 5, transformer=TRANSFORMER, **changes)
+
+
+LATENTS = torch.randn(2, 4, 10, generator=torch.Generator().manual_seed(1))
+TRUE = torch.randint(5, (2, 10), generator=torch.Generator().manual_seed(2))
+
+
+@torch.no_grad()
+def test_predictions_are_assigned_and_need_no_tokens():
+    spd = build().eval()
+    assert not spd.needs_tokens
+    tokens = spd(LATENTS, None, None)
+    assert tokens.loss is None
+    assert torch.equal(tokens.values, spd.logits(LATENTS).argmax(2))
+    # In validation too, where the true ones only tell how good they are.
+    assert torch.equal(spd(LATENTS, TRUE, None).values, tokens.values)
+
+
+@torch.no_grad()
+def test_padding_counts_neither_in_the_loss_nor_in_the_accuracy():
+    spd = build().eval()
+    lengths = torch.tensor([10, 6])
+    padded = TRUE.clone()
+    padded[1, 6:] = -1
+    tokens = spd(LATENTS, padded, lengths)
+    logits = [spd.logits(LATENTS[:1])[0], spd.logits(LATENTS[1:, :, :6])[0]]
+    true = torch.cat([TRUE[0], TRUE[1, :6]])
+    expected = 5 * torch.nn.functional.cross_entropy(torch.cat(logits), true)
+    torch.testing.assert_close(tokens.loss, expected)
+    accuracy = (torch.cat(logits).argmax(1) == true).float().mean()
+    torch.testing.assert_close(tokens.statistics["token_accuracy"], accuracy)
+
+
+def test_masks_hide_the_input_in_training_only():
+    spd = build(masking={"probability": 1.0, "time_length": 10, "feature_length": 4})
+    blind = spd.train()(LATENTS, TRUE, None).values
+    constant = spd.logits(torch.zeros_like(LATENTS)).argmax(2)
+    assert torch.equal(blind, constant)
+    assert torch.equal(spd.eval()(LATENTS, None, None).values, spd.logits(LATENTS).argmax(2))
+
+
+def test_the_share_of_true_tokens_falls_to_nothing():
+    spd = build(scheduled_sampling_steps=4, masking={"probability": 0.0})
+    latents, true = LATENTS.repeat(50, 1, 1), TRUE.repeat(50, 1)
+    predicted = spd.logits(latents).argmax(2)
+    differs = predicted != true
+    shares = []
+    for _ in range(6):
+        values = spd(latents, true, None).values
+        assert ((values == true) | (values == predicted)).all()
+        shares.append(float((values == true)[differs].float().mean()))
+    assert shares == pytest.approx([1, 0.75, 0.5, 0.25, 0, 0], abs=0.06)
+    # The place in the schedule is part of the state, so that a resumed training keeps it.
+    assert int(spd.state_dict()["steps"]) == 6
+
+
+def test_the_accuracy_stands_beside_that_of_the_majority_class():
+    spd = build()
+    spd(LATENTS, torch.full((2, 10), 3), None)
+    spd.eval()
+    statistics = spd(LATENTS, torch.tensor([[3] * 9 + [1]] * 2), None).statistics
+    assert float(statistics["majority_token_accuracy"]) == pytest.approx(0.9)
+
+
+def test_training_without_tokens_is_an_error():
+    with pytest.raises(TokenError, match="learns from semantic tokens and got none"):
+        build()(LATENTS, None, None)
+
+
+def test_it_learns_tokens_that_can_be_told_from_the_latents():
+    spd = build(masking={"probability": 0.0}).train()
+    true = (LATENTS[:, 0] > 0).long()
+    optimizer = torch.optim.Adam(spd.parameters(), 1e-2)
+    first = math.inf
+    for step in range(60):
+        tokens = spd(LATENTS, true, None)
+        first = float(tokens.loss) if step == 0 else first
+        optimizer.zero_grad()
+        tokens.loss.backward()
+        optimizer.step()
+    assert float(tokens.loss) < 0.3 * first
+    assert float(tokens.statistics["token_accuracy"]) > 0.9
