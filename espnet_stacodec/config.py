@@ -1,28 +1,30 @@
 """Reading YAML configurations, and refusing keys that nothing reads."""
 
 import inspect
+import operator
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import yaml
 
 from espnet_stacodec.errors import ConfigError
 
 
-def load_yaml(path: Path | str) -> dict[str, Any]:
-    """Read a YAML mapping.
+def load_yaml(path: Path | str, where: str | None = None) -> dict[str, Any]:
+    """Read a YAML mapping; errors call it `where`, its path if None.
 
     Raises:
         ConfigError: If the file is missing, is not YAML, or holds anything but a mapping.
     """
+    where = where or str(path)
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: the configuration cannot be read ({reason}).") from error
+        raise ConfigError(f"{where}: the configuration cannot be read ({reason}).") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, found {type(content).__name__}.")
+        raise ConfigError(f"{where}: expected `key: value` lines, found {type(content).__name__}.")
     return content
 
 
@@ -59,3 +61,20 @@ def choose[T](choices: Mapping[str, T], name: str, where: str) -> T:
     if name not in choices:
         raise ConfigError(f"{where} '{name}' is unknown; known are {', '.join(choices)}.")
     return choices[name]
+
+
+def whole_number(
+    name: str, given: SupportsIndex | None, default: int, highest: int | None = None
+) -> int:
+    """Return a number of 1 or more, `default` where it is None.
+
+    Raises:
+        ConfigError: If it is a truth value, below 1, or above `highest`.
+    """
+    if given is None:
+        return default
+    number = operator.index(given)
+    if isinstance(given, bool) or number < 1 or number > (number if highest is None else highest):
+        limits = "1 or more" if highest is None else f"in 1..{highest}"
+        raise ConfigError(f"{name} {given} is invalid; it must be {limits}.")
+    return number

@@ -43,7 +43,7 @@ def imported(path: Path) -> set[str]:
         parts |= {
             parts[1]
             for parts in (name.split(".") for name in names)
-            if parts[0] == "espnet_stacodec" and len(parts) > 1
+            if parts[0] == "espnet_stacodec" and len(parts) > 1 and parts[1] != "__version__"
         }
     return parts
 

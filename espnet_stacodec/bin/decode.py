@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.results import summarize, write_results
     from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
-    from espnet_stacodec.inference.audio_coding import AudioCoding
+    from espnet_stacodec.inference.audio_coding import load_once
     from espnet_stacodec.parallel import Workers
 
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file)
+    codec = load_once(args.model, args.device, args.model_file)
     summaries = {}
     with Workers(args.nj) as workers:
         for name in args.sets:

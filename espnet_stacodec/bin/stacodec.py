@@ -81,17 +81,11 @@ def _encode(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from espnet_stacodec.errors import naming
-    from espnet_stacodec.fileio.audio import read_audio, resample
-    from espnet_stacodec.fileio.code_files import Codes
     from espnet_stacodec.inference.audio_coding import AudioCoding
 
     codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     for file, target in tqdm(targets.items(), "encode", unit=" files"):
-        wave = resample(*read_audio(file), codec.sample_rate, str(file))
-        with naming(file):
-            codes = codec.encode(wave, codec.sample_rate, n_codebooks=args.n_codebooks).numpy()
-        Codes(codes, len(wave), codec.sample_rate, codec.fingerprint).save(target)
+        codec.encode_file(file, args.n_codebooks).save(target)
     logging.info("%d files written to %s", len(targets), args.out)
 
 
@@ -101,7 +95,7 @@ def _decode(args: argparse.Namespace) -> None:
     import soundfile
     from tqdm import tqdm
 
-    from espnet_stacodec.errors import TokenError, naming
+    from espnet_stacodec.errors import naming
     from espnet_stacodec.fileio.code_files import Codes
     from espnet_stacodec.fileio.files import atomic_write
     from espnet_stacodec.inference.audio_coding import AudioCoding
@@ -109,13 +103,8 @@ def _decode(args: argparse.Namespace) -> None:
     codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
     for file, target in tqdm(targets.items(), "decode", unit=" files"):
         codes = Codes.load(file)
-        if codes.fingerprint != codec.fingerprint:
-            raise TokenError(
-                f"{file}: these codes were made by codec {codes.fingerprint}, {args.model} is"
-                f" {codec.fingerprint}; decode them with the codec that made them."
-            )
         with naming(file):
-            wave = codec.decode(codes.codes, codes.num_samples).numpy()
+            wave = codec.decode(codes).numpy()
         with atomic_write(target) as temporary:
             soundfile.write(temporary, wave, codes.sample_rate, "PCM_16")
     logging.info("%d files written to %s", len(targets), args.out)
@@ -125,15 +114,12 @@ def _info(args: argparse.Namespace) -> None:
     from espnet_stacodec.inference.audio_coding import AudioCoding
     from espnet_stacodec.pretrained.experiment import Experiment
     from espnet_stacodec.pretrained.releases import open_variant
-    from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo
 
     source = args.model if args.variant is None else open_variant(args.model, args.variant)
     experiment = Experiment.open(source, args.model_file)
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
-    tokenizer = experiment.tokenizer_folder
+    codec = AudioCoding.from_experiment(experiment, args.device)
     described = "none"
-    if (tokenizer / INFO_NAME).exists():
-        info = TokenizerInfo.read(tokenizer)
+    if info := codec.tokenizer.describe():
         described = f"{info.tag}, {info.num_clusters} tokens, fingerprint {info.fingerprint}"
     weights = sum(p.numel() for p in codec.generator.parameters())
     rows = {

@@ -23,7 +23,7 @@ from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
-from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
+from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.token_files import TokenReader, read_tokens
@@ -83,7 +83,7 @@ def dump_codes(
     Raises:
         StageError: If the audio or the tokens of a set have not been made.
     """
-    codec = AudioCoding.from_pretrained(model, device, model_file)
+    codec = load_once(model, device, model_file)
     with Workers(num_jobs) as workers:
         for name in sets:
             semantic = None
@@ -92,7 +92,7 @@ def dump_codes(
             wav_scp = dump_dir / name / "wav.scp"
             data = _read_set(wav_scp.parent, semantic)
             if semantic is not None:
-                codec.check_tokenizer(semantic)
+                codec.tokenizer.check_tokens_of(semantic)
             work = functools.partial(_flat_codes, model, model_file, device, wav_scp, semantic)
             compute = functools.partial(workers.map, work, description=f"codes of {name}")
             made_with = f"{codec.fingerprint} {semantic and semantic.read_text(encoding='utf-8')}"

@@ -22,16 +22,19 @@ from pathlib import Path
 
 import kaldiio
 import numpy as np
+import torch
+from safetensors.torch import load_file
 from typeguard import typechecked
 
 from espnet_stacodec.downstream.code_bpe import as_characters
-from espnet_stacodec.downstream.code_dir_info import CodesInfo
+from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
 from espnet_stacodec.downstream.inputs import prepare_inputs
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.data_dir import write_spk2utt
 from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
+from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
 
 TARGET = "ts.en"  # --tgt_case and --tgt_lang that asr2.sh has if it is not given others
 # ESPnet's recipe for LibriSpeech learns 6000 units from 2000 clusters.
@@ -123,18 +126,18 @@ def export_slu1(
     name = f"{_name(codes_dir, codebooks)}_{_case(deduplicated)}_{target}"
     inputs = dumpdir.resolve() / "codes" / name
     prepare_inputs(codes_dir, sets, codebooks, target, inputs, deduplicated)
-    if not (inputs / "vectors.npy").exists():
+    if not (codes_dir / VECTORS_NAME).exists():
         raise DataError(
             f"{codes_dir}: the entries of these codebooks are not known; export for asr2 instead."
         )
-    vectors = np.load(inputs / "vectors.npy")
-    info = CodesInfo.read(inputs)
+    info, books = CodesInfo.read(inputs), load_file(codes_dir / VECTORS_NAME)
+    entries = [books[str(book)] for book in info.codebooks]
     root = dumpdir / "extracted"
     for part in sets:
         folder, scp = root / part, inputs / part / "feats.scp"
         codes = read_scp(inputs / part / "codes.scp")
-        n, dim = len(info.codebooks), vectors.shape[1]
-        compute = functools.partial(_features, codes, vectors, n)
+        n, dim = len(info.codebooks), entries[0].shape[1]
+        compute = functools.partial(_features, codes, entries, info.codebook_sizes)
         made_with = f"{info.codec_fingerprint} {info.codebooks} {deduplicated}"
         write_arks(scp, codes, made_with, compute, np.float32)
         _write_labels(folder, inputs / part, "text", "extracted")
@@ -169,12 +172,15 @@ def _characters(place: str, info: CodesInfo) -> str:
 
 
 def _features(
-    places: Mapping[str, str], vectors: np.ndarray, n: int, utts: Sequence[str]
+    places: Mapping[str, str],
+    entries: Sequence[torch.Tensor],
+    sizes: Sequence[int],
+    utts: Sequence[str],
 ) -> Iterator[np.ndarray]:
-    """Yield the sums (T, D) of the entries of each frame's n codes; vectors: (V, D)."""
+    """Yield the latents (T, D) of flat codes; entries: (K, D) of each codebook."""
     for utt in utts:
-        codes = kaldiio.load_mat(places[utt]).reshape(-1, n)
-        yield vectors[codes].sum(axis=1)
+        codes = unflatten_codes(kaldiio.load_mat(places[utt]), sizes)
+        yield sum_of_entries(entries, torch.from_numpy(codes)).numpy()
 
 
 def _write_labels(folder: Path, inputs: Path, text: str, feats_type: str) -> None:

@@ -65,7 +65,8 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
     utterances = list(audio)
     if job.semantic_scp is not None:
         tokens = _read_stage(job.semantic_scp, 3)
-        load_once(job.model, job.device, job.model_file).check_tokenizer(job.semantic_scp)
+        codec = load_once(job.model, job.device, job.model_file)
+        codec.tokenizer.check_tokens_of(job.semantic_scp)
         missing = [utt for utt in utterances if utt not in tokens]
         if missing:
             raise DataError(

@@ -1,7 +1,10 @@
-"""Reading audio for the codec: mono, at its sampling rate, finite."""
+"""Reading audio for the codec: mono, finite, its level checked; changing its sampling rate."""
 
 import logging
+import operator
+from collections.abc import Callable
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import soundfile
@@ -9,33 +12,52 @@ import soxr
 
 from espnet_stacodec.errors import DataError
 
+LOWEST_RATE_HZ = 1000
+# Above it the samples are no audio in [-1, 1], but e.g. 16-bit integers saved as floats.
+HIGHEST_PEAK = 8.0
+# The largest sample of 16-bit PCM, which clipped audio has again and again.
+FULL_SCALE = 1 - 2**-15
+TOLERATED_CLIPPED_SHARE = 0.01
 
-def check_wave(wave: np.ndarray, where: str) -> np.ndarray:
-    """Return a waveform as (N,) float32.
+
+def check_rate(rate: SupportsIndex, where: str) -> int:
+    """Return a sampling rate (Hz) as int.
 
     Raises:
-        DataError: If it is empty, not one-dimensional, not floating point, or has NaN or Inf.
+        DataError: If it is a truth value, or below 1 kHz.
     """
-    wave = np.asarray(wave)
-    if wave.ndim != 1:
-        raise DataError(f"{where}: expected one channel (N,), got shape {wave.shape}; mix it down.")
-    if len(wave) == 0:
-        raise DataError(f"{where}: there are no samples in it.")
-    if wave.dtype.kind != "f":
-        raise DataError(f"{where}: expected floating point samples in [-1, 1], got {wave.dtype}.")
-    if not np.isfinite(wave).all():
-        raise DataError(f"{where}: {int((~np.isfinite(wave)).sum())} samples are NaN or infinite.")
-    return wave.astype(np.float32, copy=False)
+    if isinstance(rate, bool | np.bool_) or operator.index(rate) < LOWEST_RATE_HZ:
+        raise DataError(
+            f"{where}: the sampling rate of {rate} Hz is invalid; it must be at least"
+            f" {LOWEST_RATE_HZ} Hz."
+        )
+    return operator.index(rate)
+
+
+def check_level(peak: float, share_above: Callable[[float], float], where: str) -> str:
+    """Return a remark about clipped audio; empty where less than a percent of it is clipped.
+
+    Args:
+        peak: Largest absolute sample.
+        share_above: Returns the share of samples whose absolute value reaches a limit.
+        where: Named in the error.
+
+    Raises:
+        DataError: If the peak is far beyond full scale.
+    """
+    if peak > HIGHEST_PEAK:
+        raise DataError(
+            f"{where}: its peak is {peak:g}, far beyond the full scale of 1; if these are 16-bit"
+            " values, divide them by 32768."
+        )
+    if peak < FULL_SCALE:
+        return ""
+    share = share_above(FULL_SCALE)
+    return f"{share:.1%} of the samples are clipped." if share > TOLERATED_CLIPPED_SHARE else ""
 
 
 def resample(wave: np.ndarray, rate: int, target_rate: int, where: str) -> np.ndarray:
-    """Return (N,) samples at `target_rate` (Hz), and say so in the log where that changes them.
-
-    Raises:
-        DataError: If `rate` is not positive.
-    """
-    if rate < 1:
-        raise DataError(f"{where}: the sampling rate of {rate} Hz is invalid.")
+    """Return (N,) samples at `target_rate` (Hz), and log where that changes them."""
     if rate == target_rate:
         return wave
     logging.info("%s: resampled from %d Hz to %d Hz.", where, rate, target_rate)
@@ -52,8 +74,14 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
         raise DataError(f"{path}: no such audio file.")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: not readable as audio ({error.error_string})") from error
+    except (soundfile.LibsndfileError, TypeError) as error:
+        # soundfile raises TypeError for .raw, which has no header that says what is in it.
+        reason = getattr(error, "error_string", None) or " ".join(str(error).split())
+        raise DataError(f"{path}: not readable as audio ({reason}).") from error
     if samples.shape[1] > 1:
         logging.info("%s: %d channels averaged to one.", path, samples.shape[1])
-    return check_wave(samples.mean(axis=1), str(path)), rate
+    if not len(samples):
+        raise DataError(f"{path}: there are no samples in it.")
+    if invalid := int((~np.isfinite(samples)).any(axis=1).sum()):
+        raise DataError(f"{path}: {invalid} samples are NaN or infinite.")
+    return samples.mean(axis=1), rate

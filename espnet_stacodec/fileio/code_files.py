@@ -30,6 +30,14 @@ class Codes:
     sample_rate: int
     fingerprint: str
 
+    def check_codec(self, fingerprint: str) -> None:
+        """Raise TokenError if another codec than that of `fingerprint` made the codes."""
+        if self.fingerprint != fingerprint:
+            raise TokenError(
+                f"these codes were made by codec {self.fingerprint}, not by {fingerprint}; decode"
+                " them with the codec that made them."
+            )
+
     def save(self, path: Path | str) -> None:
         """Write an .npz file with one array per attribute, whole or not at all."""
         with atomic_write(path) as temporary:

@@ -14,6 +14,7 @@ from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.gan_codec.lengths import length_mask
 
 SMALLEST_STD = 1e-6
 # Adam moves every parameter by about the learning rate. Logits have a longer way to go than
@@ -109,7 +110,7 @@ class CodeMixtureFrontend(AbsFrontend):
         """
         frames = self._frames(input, input_lengths)
         lengths = input_lengths // self.n_codebooks
-        valid = torch.arange(frames.shape[1], device=lengths.device) < lengths[:, None]
+        valid = length_mask(lengths, frames.shape[1])
         frames = frames.masked_fill(~valid[..., None], 0)
         vocabulary = self.embedding.num_embeddings
         if bool(((frames < 0) | (frames >= vocabulary)).any()):

@@ -15,7 +15,6 @@ from espnet_stacodec.config import check_keys
 from espnet_stacodec.errors import ConfigError, ModelError
 from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
-from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
 OUTPUTS = ("latents", "codes")
@@ -83,15 +82,18 @@ class STACodecFrontend(AbsFrontend):
         Raises:
             DataError: If an item is empty, not mono, or has NaN or infinite samples.
         """
-        codes = self._encode(input, input_lengths)
+        waves = zip(input.detach(), input_lengths.tolist(), strict=True)
+        encoded = self.codec.encode([w[:length] for w, length in waves], self.codec.sample_rate)
+        codes = [item[self.codebooks] for item in encoded]
         lengths = -(-input_lengths // self.hop_length)
         if self.mixture is None:
-            return self._latents(codes).to(input), lengths
+            latents = [self.codec.latents(item, self.codebooks).T for item in codes]
+            return nn.utils.rnn.pad_sequence(latents, batch_first=True).to(input), lengths
         # Each codebook has rows of its own, one block after the other.
         sizes = (self.codec.codebook_sizes[index] for index in self.codebooks[:-1])
-        ids = codes + torch.tensor([0, *itertools.accumulate(sizes)])
-        n = len(self.codebooks)
-        return self.mixture(ids.flatten(1).to(input.device), lengths * n)
+        offsets = torch.tensor([0, *itertools.accumulate(sizes)], device=input.device)
+        ids = nn.utils.rnn.pad_sequence([item.T + offsets for item in codes], batch_first=True)
+        return self.mixture(ids.flatten(1), lengths * len(self.codebooks))
 
     def output_size(self) -> int:
         """Return D."""
@@ -125,21 +127,6 @@ class STACodecFrontend(AbsFrontend):
         check_keys(conf, MIXTURE_KEYS, "frontend_conf: mixture")
         rows = sum(codebook.size for codebook in self._entries)
         return CodeMixtureFrontend(rows, len(self.codebooks), **conf)
-
-    def _encode(self, input: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return (B, T, n) int64 codes on the CPU, PADDED_CODE past the end of each item."""
-        samples = input.detach().float().cpu()
-        waves = [wave[:length] for wave, length in zip(samples, lengths.tolist(), strict=True)]
-        codes = self.codec.encode(waves, self.codec.sample_rate)
-        chosen = [item[self.codebooks].T for item in codes]
-        return nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=PADDED_CODE)
-
-    def _latents(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return the sum (B, T, D) of the entries of codes (B, T, n), zero where padded."""
-        codes = codes.to(self.codec.device)
-        layers = zip(self._entries, codes.clamp(min=0).unbind(2), strict=True)
-        latents = torch.stack([layer.lookup(chosen) for layer, chosen in layers]).sum(0)
-        return latents.masked_fill(codes[..., :1] == PADDED_CODE, 0.0)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         """Let the codec and its tokenizer follow to another device, as submodules do."""

@@ -3,6 +3,9 @@
 STACodec, arXiv 2602.06180: 8 layers, hidden size 768, windows of 150 frames (3 s).
 """
 
+import dataclasses
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -43,6 +46,7 @@ class WindowedTransformer(nn.Module):
         windows: str = "full",
     ) -> None:
         super().__init__()
+        self.heads = heads
         self.windows: Windows = choose(WINDOWS, windows, "windows")(window, overlap)
         self.in_projection = nn.Linear(dimension, hidden)
         self.position = nn.Parameter(0.02 * torch.randn(window, hidden))
@@ -58,6 +62,12 @@ class WindowedTransformer(nn.Module):
         )
         self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.out_projection = nn.Linear(hidden, dimension)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the output besides the weights."""
+        windows = {"kind": type(self.windows).__name__, **dataclasses.asdict(self.windows)}
+        return {"windows": windows, "heads": self.heads}
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Transform latents.

@@ -11,7 +11,6 @@ from espnet2.tasks.gan_codec import codec_choices
 from torch import nn
 
 from espnet_stacodec.config import check_keys, choose
-from espnet_stacodec.errors import TokenError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.tokens.source import NoTokens
@@ -46,21 +45,25 @@ class BuiltinGenerator(nn.Module):
         self.frame_rule = FrameRule(int(meta["frame_shift"]), int(meta["fs"]))
         self.codebooks = [BuiltinCodebook(size) for size in meta["code_size_per_stream"]]
         self.token_source = NoTokens()
+        #: What decides codes and audio besides the weights.
+        self.settings = {"codec": type(codec).__name__, **meta}
         self.windows: list[Windows] = []  # there is no transformer
 
     def codes(
         self,
         audio: torch.Tensor,
         semantic: torch.Tensor | None = None,
-        num_frames: torch.Tensor | None = None,
+        num_samples: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the codes; arguments and result as for `STACodecGenerator.codes`.
 
         Padded items are encoded one by one: ESPnet's codecs see the padding of a batch.
         """
-        if num_frames is None:
+        hop = self.frame_rule.hop_samples
+        audio = nn.functional.pad(audio, (0, -audio.shape[-1] % hop))
+        if num_samples is None:
             return self.codec.encode(audio)
-        lengths = num_frames.tolist()
+        lengths = [self.frame_rule.num_frames(n) for n in num_samples.tolist()]
         shape = (len(self.codebooks), len(audio), max(lengths))
         codes = torch.full(shape, PADDED_CODE, device=audio.device)
         for row, length in enumerate(lengths):
@@ -69,14 +72,18 @@ class BuiltinGenerator(nn.Module):
         return codes
 
     def decode(self, codes: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the audio (B, 1, T * hop) of codes (n, B, T), without padding.
+        """Return the audio (B, 1, T * hop) of codes (n, B, T).
 
-        Raises:
-            TokenError: If items have different lengths.
+        Padded items are decoded one by one, as they are encoded.
         """
-        if num_frames is not None and bool((num_frames != codes.shape[-1]).any()):
-            raise TokenError("ESPnet's own codecs decode items of one length at a time.")
-        return self.codec.decode(codes)
+        if num_frames is None:
+            return self.codec.decode(codes)
+        audio = torch.zeros(codes.shape[1], 1, self.frame_rule.num_samples(codes.shape[2]))
+        audio = audio.to(next(self.parameters()))
+        for row, length in enumerate(num_frames.tolist()):
+            alone = self.codec.decode(codes[:, row : row + 1, :length])
+            audio[row, :, : self.frame_rule.num_samples(length)] = alone[0]
+        return audio
 
 
 def build_builtin_codec(name: str, conf: Mapping[str, Any], where: str) -> AbsGANCodec:

@@ -1,6 +1,6 @@
 """Make a trained generator faster, with the same results.
 
-For inference only: what is folded has other parameter names and does not train as before.
+For inference only: a folded generator has other parameter names and does not train as before.
 """
 
 from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
@@ -11,12 +11,16 @@ from torch.nn.utils import parametrize
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 
 
-def fold(generator: STACodecGenerator) -> None:
-    """Fold weight norms and padding into the convolutions, and activate in place."""
-    for network in (generator.encoder, generator.decoder):
-        fold_weight_norm(network)
-        _activate_in_place(network)
-        _fold_padding(network)
+def fold(generator: nn.Module) -> None:
+    """Fold weight norms and padding into the convolutions, and activate in place.
+
+    Of ESPnet's built-in codecs, whose convolutions are not ours, only weight norms are folded.
+    """
+    fold_weight_norm(generator)
+    if isinstance(generator, STACodecGenerator):
+        for network in (generator.encoder, generator.decoder):
+            _activate_in_place(network)
+            _fold_padding(network, whole_strides=generator.pads_waveform)
 
 
 def fold_weight_norm(model: nn.Module) -> None:
@@ -37,18 +41,26 @@ def _activate_in_place(network: nn.Module) -> None:
             module.inplace = True
 
 
-def _fold_padding(parent: nn.Module) -> None:
-    """Let convolutions of whole frames pad and trim themselves where it is equal on both sides."""
+def _fold_padding(parent: nn.Module, whole_strides: bool) -> None:
+    """Let convolutions pad and trim themselves where it is equal on both sides.
+
+    Args:
+        parent: The network.
+        whole_strides: Whether the input of every convolution is whole strides. Otherwise those
+            with a stride pad by a number of frames that depends on their input.
+    """
     for name, child in parent.named_children():
         conv: nn.Conv1d | nn.ConvTranspose1d
         if isinstance(child, SConv1d):
             conv = child.conv.conv
+            if conv.stride[0] > 1 and not whole_strides:
+                continue
             extent = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1
         elif isinstance(child, SConvTranspose1d):
             conv = child.convtr.convtr
             extent = conv.kernel_size[0]
         else:
-            _fold_padding(child)
+            _fold_padding(child, whole_strides)
             continue
         side, odd = divmod(extent - conv.stride[0], 2)
         if not odd:

@@ -32,6 +32,9 @@ FIRST_LAYERS: dict[str, type[Codebook]] = {
     "sta": AssignedCodebook,
     "frozen": FrozenAssignedCodebook,
 }
+# What is padded with zeros where audio is no whole frames: the waveform, or, as the published
+# implementation does, the input of every convolution that has a stride.
+INPUT_PADDINGS = ("waveform", "convolutions")
 WHERE = "codec_conf.generator_params"
 
 
@@ -74,6 +77,8 @@ class STACodecGenerator(nn.Module):
         predistillation: Arguments of `Predistillation`, which predicts the tokens that are
             assigned; None where they are given.
         distillation: Arguments of `Distillation`, the baseline of assignment; None for none.
+        input_padding: "waveform" (audio is padded to whole frames) or "convolutions" (each pads
+            its own input, as released weights expect).
 
     Raises:
         ConfigError: If an option is unknown or out of its range, or options do not go together.
@@ -96,12 +101,19 @@ class STACodecGenerator(nn.Module):
         bottleneck: Mapping[str, Any] | None = None,
         predistillation: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
+        input_padding: str = "waveform",
     ) -> None:
         super().__init__()
         if n_codebooks < 1:
             raise ConfigError(f"{WHERE}: n_codebooks {n_codebooks} is below 1.")
         if not 0 <= quantizer_dropout <= 1:
             raise ConfigError(f"{WHERE}: quantizer_dropout {quantizer_dropout} is outside 0..1.")
+        if input_padding not in INPUT_PADDINGS:
+            raise ConfigError(
+                f"{WHERE}: input_padding '{input_padding}' is unknown; known are"
+                f" {', '.join(INPUT_PADDINGS)}."
+            )
+        self.pads_waveform = input_padding == "waveform"
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
         sizes = {
             "dimension": dimension,
@@ -140,16 +152,17 @@ class STACodecGenerator(nn.Module):
         self,
         audio: torch.Tensor,
         semantic: torch.Tensor | None = None,
-        num_frames: torch.Tensor | None = None,
+        num_samples: torch.Tensor | None = None,
     ) -> Generated:
         """Encode, quantize and decode.
 
         Args:
-            audio: (B, 1, T * hop) whole frames.
-            semantic: (B, T) semantic tokens, where assigned.
-            num_frames: (B,) valid frames; None if all T are.
+            audio: (B, 1, N) samples.
+            semantic: (B, T) semantic tokens, T = ceil(N / hop), where assigned.
+            num_samples: (B,) valid samples; None if all N are.
         """
-        quantized, tokens = self._quantize(audio, semantic, num_frames)
+        quantized, tokens = self._quantize(audio, semantic, num_samples)
+        num_frames = self._num_frames(num_samples)
         losses = {} if tokens.loss is None else {"token_loss": tokens.loss}
         if self.distillation is not None:
             if semantic is None:
@@ -161,14 +174,18 @@ class STACodecGenerator(nn.Module):
         decoded = self.decoder(quantized.latents, num_frames)
         return Generated(decoded, quantized, losses, tokens.statistics)
 
-    def quantize(
-        self,
-        audio: torch.Tensor,
-        semantic: torch.Tensor | None = None,
-        num_frames: torch.Tensor | None = None,
-    ) -> Quantized:
-        """Encode and quantize; arguments as for `forward`."""
-        return self._quantize(audio, semantic, num_frames)[0]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides codes and audio besides the weights."""
+        transformers = (m for m in self.modules() if isinstance(m, WindowedTransformer))
+        return {
+            "sample_rate": self.frame_rule.sample_rate,
+            "hop_samples": self.frame_rule.hop_samples,
+            "pads_waveform": self.pads_waveform,
+            "choices": [codebook.num_choices for codebook in self.codebooks],
+            "tokens": type(self.token_source).__name__,
+            "transformers": [transformer.settings for transformer in transformers],
+        }
 
     @property
     def windows(self) -> list[Windows]:
@@ -184,24 +201,33 @@ class STACodecGenerator(nn.Module):
         self,
         audio: torch.Tensor,
         semantic: torch.Tensor | None = None,
-        num_frames: torch.Tensor | None = None,
+        num_samples: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the codes (n_codebooks, B, T); arguments as for `forward`."""
-        return self.quantize(audio, semantic, num_frames).codes
+        return self._quantize(audio, semantic, num_samples)[0].codes
 
-    def encode(self, audio: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the latents (B, D, T) of audio (B, 1, T * hop), before quantization."""
-        hop = self.frame_rule.hop_samples
-        latents = self.encoder(audio, None if num_frames is None else num_frames * hop)
+    def encode(self, audio: torch.Tensor, num_samples: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the latents (B, D, T) before quantization; arguments as for `forward`."""
+        num_frames = self._num_frames(num_samples)
+        if self.pads_waveform:
+            hop = self.frame_rule.hop_samples
+            audio = nn.functional.pad(audio, (0, -audio.shape[-1] % hop))
+            num_samples = None if num_frames is None else num_frames * hop
+        latents = self.encoder(audio, num_samples)
         return latents if self.bottleneck is None else self.bottleneck(latents, num_frames)
+
+    def _num_frames(self, num_samples: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the valid frames (B,) of valid samples (B,)."""
+        return None if num_samples is None else -(-num_samples // self.frame_rule.hop_samples)
 
     def _quantize(
         self,
         audio: torch.Tensor,
         semantic: torch.Tensor | None,
-        num_frames: torch.Tensor | None,
+        num_samples: torch.Tensor | None,
     ) -> tuple[Quantized, Tokens]:
-        latents = self.encode(audio, num_frames)
+        latents = self.encode(audio, num_samples)
+        num_frames = self._num_frames(num_samples)
         tokens = self.token_source(latents, semantic, num_frames)
         mask = None if num_frames is None else length_mask(num_frames, latents.shape[-1])
         return self.quantizer(latents, tokens.values, mask), tokens

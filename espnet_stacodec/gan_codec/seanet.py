@@ -68,7 +68,8 @@ class SEANet(nn.Module):
 
         Args:
             x: (B, C, T) audio or latents.
-            lengths: (B,) valid frames of x, in whole strides; None if all are valid.
+            lengths: (B,) valid frames of x; None if all are valid. Where they are not whole
+                strides, each convolution pads its own input, for an item as if it were alone.
 
         Returns:
             (B, C', T') latents or audio, zero past the end of each item.
@@ -78,7 +79,7 @@ class SEANet(nn.Module):
         for layer, (up, down) in zip(self.model, self.scales, strict=True):
             x = _zero_padding(x, lengths)
             x = layer(x, lengths) if isinstance(layer, SkipLSTM) else layer(x)
-            lengths = lengths * up // down
+            lengths = -(-lengths * up // down)
         return _zero_padding(x, lengths)
 
 

@@ -167,12 +167,9 @@ class STACodec(AbsGANCodec):
         semantic: torch.Tensor | None,
         audio_lengths: torch.Tensor | None,
     ) -> Generated:
-        """Run the generator on whole frames; the audio it returns has the input's length."""
-        hop, length = self.frame_rule.hop_samples, audio.shape[-1]
-        whole = nn.functional.pad(audio, (0, -length % hop))
-        num_frames = None if audio_lengths is None else -(-audio_lengths // hop)
-        generated = self.generator(whole, semantic, num_frames)
-        return dataclasses.replace(generated, audio=generated.audio[..., :length])
+        """Run the generator; the audio it returns has the input's length."""
+        generated = self.generator(audio, semantic, audio_lengths)
+        return dataclasses.replace(generated, audio=generated.audio[..., : audio.shape[-1]])
 
     def _generator_turn(
         self, audio: torch.Tensor, generated: Generated, audio_lengths: torch.Tensor | None
@@ -239,23 +236,22 @@ class STACodec(AbsGANCodec):
         self,
         x: torch.Tensor,
         semantic: torch.Tensor | None = None,
-        num_frames: torch.Tensor | None = None,
+        num_samples: torch.Tensor | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """Return codes (n_codebooks, B, T) of audio; changes no state, whatever the mode.
 
         Args:
-            x: (B, 1, N) audio; padded to whole frames here.
+            x: (B, 1, N) audio.
             semantic: (B, T) semantic tokens, where the first layer is assigned.
-            num_frames: (B,) valid frames; None if all are.
+            num_samples: (B,) valid samples; None if all N are.
             **kwargs: ESPnet's other decoding options, unused.
         """
         training = self.training
         try:
             self.eval()
-            whole = nn.functional.pad(x, (0, -x.shape[-1] % self.frame_rule.hop_samples))
             with torch.no_grad():
-                return self.generator.quantize(whole, semantic, num_frames).codes
+                return self.generator.codes(x, semantic, num_samples)
         finally:
             self.train(training)
 

@@ -1,52 +1,28 @@
-"""Waveforms with their tokens, cut into pieces and padded into batches; codes joined again."""
+"""Audio and codes of any number and length through a generator: cut, padded, joined again."""
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
 
 from espnet_stacodec.frames import FrameRule, Piece, cut_into_pieces
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.windows import Windows
 
+if TYPE_CHECKING:
+    from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
+    from espnet_stacodec.gan_codec.generator import STACodecGenerator
+
+    Generator = STACodecGenerator | BuiltinGenerator
+
 # Longer audio is cut. What convolutions and LSTMs see beyond the context hardly matters; what a
 # transformer makes of the end of a piece reaches as far back as one of its windows.
 PIECE_SECONDS = 60
 CONTEXT_SECONDS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class WavePiece:
-    """A piece of one of several waveforms.
-
-    Attributes:
-        waveform_index: Index of the waveform.
-        piece: Which of its frames.
-        wave: (N,) samples at the codec's rate.
-        tokens: (T,) semantic tokens; None where there are none.
-    """
-
-    waveform_index: int
-    piece: Piece
-    wave: np.ndarray
-    tokens: np.ndarray | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Pieces padded to the same length.
-
-    Attributes:
-        audio: (B, 1, T * hop) samples, zero in the padding.
-        tokens: (B, T) int64, PADDED_CODE in the padding; None where the pieces have none.
-        num_frames: (B,) valid frames; None where nothing is padded.
-    """
-
-    audio: torch.Tensor
-    tokens: torch.Tensor | None
-    num_frames: torch.Tensor | None
 
 
 def pieces_of(num_frames: int, rule: FrameRule, windows: Sequence[Windows] = ()) -> list[Piece]:
@@ -68,53 +44,110 @@ def pieces_of(num_frames: int, rule: FrameRule, windows: Sequence[Windows] = ())
     )
 
 
-def cut_wave(
-    waveform_index: int,
-    samples: np.ndarray,
-    tokens: np.ndarray | None,
-    rule: FrameRule,
-    windows: Sequence[Windows],
-) -> Iterator[WavePiece]:
-    """Cut one of several waveforms, (N,) samples, and its tokens (T,); windows as `pieces_of`."""
-    for piece in pieces_of(rule.num_frames(len(samples)), rule, windows):
-        part = samples[rule.num_samples(piece.start) : rule.num_samples(piece.stop)]
-        part_tokens = None if tokens is None else tokens[piece.start : piece.stop]
-        yield WavePiece(waveform_index, piece, part, part_tokens)
+@dataclasses.dataclass(frozen=True)
+class _Item:
+    """A piece of one of several signals.
+
+    Attributes:
+        index: Index of the signal.
+        piece: Which of its frames.
+        signal: (N,) samples or (n, T) codes of the piece.
+    """
+
+    index: int
+    piece: Piece
+    signal: torch.Tensor
+
+    @property
+    def length(self) -> int:
+        """Samples or frames."""
+        return self.signal.shape[-1]
+
+    @property
+    def kept(self) -> slice:
+        """The frames to keep, of those that are read."""
+        return slice(self.piece.first - self.piece.start, self.piece.last - self.piece.start)
 
 
-def pad(items: Sequence[WavePiece], rule: FrameRule) -> Batch:
-    """Put pieces, all with tokens or all without, into a batch."""
-    frames = [rule.num_frames(len(item.wave)) for item in items]
-    audio = torch.zeros(len(items), 1, rule.num_samples(max(frames)))
-    tokens = torch.full((len(items), max(frames)), PADDED_CODE)
-    for row, item in enumerate(items):
-        audio[row, 0, : len(item.wave)] = torch.from_numpy(item.wave)
-        if item.tokens is not None:
-            tokens[row, : frames[row]] = torch.from_numpy(item.tokens)
-    return Batch(
-        audio,
-        None if items[0].tokens is None else tokens,
-        None if min(frames) == max(frames) else torch.tensor(frames),
-    )
-
-
-def join(
-    items: Sequence[WavePiece], codes: Mapping[int, torch.Tensor], number: int
+def encode(
+    generator: "Generator",
+    waves: Sequence[torch.Tensor],
+    tokens: Callable[[int], torch.Tensor | None],
+    batch_size: int,
 ) -> list[torch.Tensor]:
-    """Join the codes of pieces.
+    """Return the codes (n_codebooks, T_i) of each waveform.
 
     Args:
-        items: The pieces of `number` waveforms, in order.
-        codes: (n, T) of each piece, by its place in `items`.
-        number: How many waveforms there are.
-
-    Returns:
-        (n, T) of each waveform, of the frames that are kept.
+        generator: In eval mode.
+        waves: (N_i,) float32 samples at the codec's rate.
+        tokens: Returns the semantic tokens (T_i,) of a waveform, by its index; None for none.
+        batch_size: Pieces at a time.
     """
+    rule, device = generator.frame_rule, next(generator.parameters()).device
+    items = [
+        _Item(index, piece, wave[rule.num_samples(piece.start) : rule.num_samples(piece.stop)])
+        for index, wave in enumerate(waves)
+        for piece in pieces_of(rule.num_frames(len(wave)), rule, generator.windows)
+    ]
+
+    def run(batch: Sequence[_Item]) -> Iterator[torch.Tensor]:
+        given = []
+        for item in batch:
+            if (whole := tokens(item.index)) is not None:
+                given.append(whole[item.piece.start : item.piece.stop].to(device))
+        codes = generator.codes(
+            pad_sequence([item.signal.to(device) for item in batch], True).unsqueeze(1),
+            pad_sequence(given, True, PADDED_CODE) if given else None,
+            _lengths(batch, device),
+        )
+        for row, item in enumerate(batch):
+            yield codes[:, row, item.kept].to(item.signal.device)
+
+    return _in_batches(items, run, batch_size, len(waves), "encode")
+
+
+def decode(
+    generator: "Generator", codes: Sequence[torch.Tensor], batch_size: int
+) -> list[torch.Tensor]:
+    """Return the waveform (T_i * hop,) of each codes (n, T_i); arguments as for `encode`."""
+    rule, device = generator.frame_rule, next(generator.parameters()).device
+    items = [
+        _Item(index, piece, whole[:, piece.start : piece.stop])
+        for index, whole in enumerate(codes)
+        for piece in pieces_of(whole.shape[1], rule)
+    ]
+
+    def run(batch: Sequence[_Item]) -> Iterator[torch.Tensor]:
+        padded = pad_sequence([item.signal.to(device).T for item in batch], False, PADDED_CODE)
+        audio = generator.decode(padded.permute(2, 1, 0), _lengths(batch, device))
+        for row, item in enumerate(batch):
+            first, last = map(rule.num_samples, (item.kept.start, item.kept.stop))
+            yield audio[row, 0, first:last].to(item.signal.device)
+
+    return _in_batches(items, run, batch_size, len(codes), "decode")
+
+
+def _lengths(batch: Sequence[_Item], device: torch.device) -> torch.Tensor | None:
+    """Return the lengths (B,) of a batch; None where nothing is padded."""
+    lengths = [item.length for item in batch]
+    return None if len(set(lengths)) == 1 else torch.tensor(lengths, device=device)
+
+
+def _in_batches(
+    items: Sequence[_Item],
+    run: Callable[[Sequence[_Item]], Iterator[torch.Tensor]],
+    batch_size: int,
+    number: int,
+    name: str,
+) -> list[torch.Tensor]:
+    """Run batches of items of similar length; join what is kept of each of `number` signals."""
+    order = sorted(range(len(items)), key=lambda i: -items[i].length)
+    results: dict[int, torch.Tensor] = {}
+    starts = range(0, len(order), batch_size)
+    for start in tqdm(starts, name, unit="batch", disable=len(items) == number):
+        rows = order[start : start + batch_size]
+        results |= zip(rows, run([items[i] for i in rows]), strict=True)
     parts: list[list[torch.Tensor]] = [[] for _ in range(number)]
     for i, item in enumerate(items):
-        piece = item.piece
-        parts[item.waveform_index].append(
-            codes[i][:, piece.first - piece.start : piece.last - piece.start]
-        )
-    return [torch.cat(part, dim=1) for part in parts]
+        parts[item.index].append(results[i])
+    return [torch.cat(part, dim=-1) for part in parts]

@@ -1,17 +1,25 @@
-"""A trained generator from its configuration and an ESPnet checkpoint."""
+"""A trained generator from its configuration and an ESPnet checkpoint, and its fingerprint."""
 
+import contextlib
+import json
 import pickle
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ModelError
-from espnet_stacodec.gan_codec.builtin import BuiltinGenerator, build_builtin_codec
+from espnet_stacodec.fileio.files import fingerprint
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.pretrained.experiment import Experiment
+
+if TYPE_CHECKING:
+    from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
 
 # Where codec and generator are in an ESPnet model.
 CODEC_PREFIX = "codec."
@@ -28,26 +36,39 @@ UNREADABLE = (
 )
 
 
-def load_generator(
-    codec_conf: Mapping[str, Any], model_file: Path, where: str
-) -> STACodecGenerator:
-    """Build a generator and load its part of an ESPnet checkpoint.
+_default_dtype_lock = threading.Lock()
 
-    Args:
-        codec_conf: Arguments of `STACodec`.
-        model_file: The checkpoint.
-        where: Named in errors about the configuration.
+
+def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator":
+    """Build the generator of an experiment and load its weights.
 
     Raises:
-        ModelError: If the file is not a checkpoint, or its names or shapes do not fit.
+        ConfigError: If the configuration has an option that the codec does not.
+        ModelError: If the checkpoint cannot be read, or its names or shapes do not fit.
     """
-    generator = build_generator(codec_conf, where)
-    _load_part(generator, GENERATOR_PREFIX, model_file)
-    return generator
+    conf, where = experiment.codec_conf, experiment.label("config.yaml")
+    checkpoint = experiment.label(experiment.model_file.name)
+    if experiment.codec == "stacodec":
+        with _float32_parameters():
+            generator = build_generator(conf, where)
+        _load_part(generator, GENERATOR_PREFIX, experiment.model_file, checkpoint)
+        return generator
+    # ESPnet's codecs take seconds to import.
+    from espnet_stacodec.gan_codec.builtin import BuiltinGenerator, build_builtin_codec
+
+    with _float32_parameters():
+        codec = build_builtin_codec(experiment.codec, conf, where)
+    _load_part(codec, CODEC_PREFIX, experiment.model_file, checkpoint)
+    return BuiltinGenerator(codec)
 
 
 def build_generator(codec_conf: Mapping[str, Any], where: str) -> STACodecGenerator:
-    """Build an untrained generator; arguments as for `load_generator`."""
+    """Build an untrained generator.
+
+    Args:
+        codec_conf: Arguments of `STACodec`.
+        where: Named in errors about them.
+    """
     return construct(
         STACodecGenerator,
         {
@@ -58,34 +79,37 @@ def build_generator(codec_conf: Mapping[str, Any], where: str) -> STACodecGenera
     )
 
 
-def load_builtin_generator(
-    codec: str, codec_conf: Mapping[str, Any], model_file: Path, where: str
-) -> BuiltinGenerator:
-    """Build one of ESPnet's own codecs and load its part of an ESPnet checkpoint.
+def codec_fingerprint(generator: "STACodecGenerator | BuiltinGenerator") -> str:
+    """Return 16 hexadecimal digits that identify a codec: its weights, and its other settings.
 
-    Args:
-        codec: Its name, e.g. "encodec".
-        codec_conf: Its arguments.
-        model_file: The checkpoint.
-        where: Named in errors about the configuration.
-
-    Raises:
-        ConfigError: If ESPnet has no such codec, or the codec no such option.
-        ModelError: If the file is not a checkpoint, or its names or shapes do not fit.
+    Codecs with one fingerprint give the same codes and the same audio.
     """
-    model = build_builtin_codec(codec, codec_conf, where)
-    _load_part(model, CODEC_PREFIX, model_file)
-    return BuiltinGenerator(model)
+    settings = json.dumps(generator.settings, sort_keys=True).encode()
+    arrays = {name: value.cpu().numpy() for name, value in generator.state_dict().items()}
+    arrays["settings"] = np.frombuffer(settings, np.uint8)
+    return fingerprint(arrays.items())
 
 
-def _load_part(module: nn.Module, prefix: str, model_file: Path) -> None:
+@contextlib.contextmanager
+def _float32_parameters() -> Iterator[None]:
+    """Let modules be built in float32, whatever the caller's default dtype is."""
+    with _default_dtype_lock:
+        dtype = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float32)
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
+def _load_part(module: nn.Module, prefix: str, model_file: Path, where: str) -> None:
     """Load the weights whose names begin with `prefix` from an ESPnet checkpoint."""
     try:
         state = torch.load(model_file, map_location="cpu", weights_only=True)
         part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
     except UNREADABLE as error:
-        raise _unusable(model_file, error) from error
-    load_state(module, part, model_file)
+        raise _unusable(where, error) from error
+    load_state(module, part, where)
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], where: Path | str) -> None:

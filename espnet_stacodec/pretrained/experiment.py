@@ -14,9 +14,12 @@ from typing import Any
 
 from typeguard import typechecked
 
+from espnet_stacodec import __version__
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ModelError
 
+# To be raised with every change of weights' names or configuration keys between two releases.
+CACHE_VERSION = 1
 CONFIG_NAME = "config.yaml"
 # The model of a packed experiment; a trained one has ESPnet's names.
 PACKED_MODEL_NAME = "model.pth"
@@ -32,11 +35,13 @@ class Experiment:
         folder: The experiment's folder.
         config: The content of its config.yaml.
         model_file: The checkpoint to load.
+        source: What the user named: the folder, an archive, or the id of a repository.
     """
 
     folder: Path
     config: dict[str, Any]
     model_file: Path
+    source: str
 
     @property
     def tokenizer_folder(self) -> Path:
@@ -53,35 +58,51 @@ class Experiment:
         """The codec's configuration."""
         return self.config["codec_conf"]
 
+    def label(self, name: str) -> str:
+        """Return how errors call a file of the experiment: as part of what the user named."""
+        return str(Path(self.source) / name)
+
     @classmethod
     @typechecked
-    def open(cls, source: Path | str, model_file: str | None = None) -> "Experiment":
+    def open(
+        cls,
+        source: Path | str,
+        model_file: str | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: Path | str | None = None,
+    ) -> "Experiment":
         """Find an experiment.
 
         Args:
             source: An experiment's folder, an archive that `pack` made, or the id of a
-                Hugging Face repository.
+                Hugging Face repository; `~` is the user's home.
             model_file: Name of a checkpoint in the folder; None for the packed model or, failing
                 that, the best one by the experiment's first criterion.
+            revision: Branch, tag or commit of a repository; None for its default branch.
+            token: Access token of a private repository; None for that of `hf auth login`.
+            cache_dir: Where downloads and unpacked archives are kept; None for the hub's and the
+                user's cache.
 
         Raises:
             ModelError: If there is no such experiment, or it lacks a part.
         """
-        folder = _locate(str(source))
+        folder = _locate(source, revision, token, cache_dir)
         if not (folder / CONFIG_NAME).exists():
-            raise ModelError(f"{folder}: no {CONFIG_NAME} in it; give the folder of an experiment.")
-        config = load_yaml(folder / CONFIG_NAME)
+            raise ModelError(f"{source}: no {CONFIG_NAME} in it; give the folder of an experiment.")
+        config = load_yaml(folder / CONFIG_NAME, f"{source}/{CONFIG_NAME}")
         if not isinstance(config.get("codec"), str) or not isinstance(
             config.get("codec_conf"), dict
         ):
             raise ModelError(
-                f"{folder / CONFIG_NAME}: there is no codec and codec_conf in it; give the folder"
+                f"{source}/{CONFIG_NAME}: there is no codec and codec_conf in it; give the folder"
                 " of a codec that espnet_stacodec or ESPnet trained."
             )
-        return cls(folder, config, _find_model(folder, config, model_file))
+        model = _find_model(folder, config, model_file, source)
+        return cls(folder, config, model, str(source))
 
 
-def _find_model(folder: Path, config: dict[str, Any], name: str | None) -> Path:
+def _find_model(folder: Path, config: dict[str, Any], name: str | None, source: Path | str) -> Path:
     """Return the path of a checkpoint in `folder`, `name` or the default one."""
     criteria = config.get("best_model_criterion") or []
     defaults = [PACKED_MODEL_NAME] + [f"{phase}.{key}.best.pth" for phase, key, _ in criteria[:1]]
@@ -90,25 +111,35 @@ def _find_model(folder: Path, config: dict[str, Any], name: str | None) -> Path:
             return folder / candidate
     wanted = name or " or ".join(defaults)
     found = ", ".join(sorted(p.name for p in folder.glob("*.pth"))) or "none"
-    raise ModelError(f"{folder}: no model {wanted} (there: {found}); train it first (stage 5).")
+    raise ModelError(f"{source}: no model {wanted} (there: {found}); train it first (stage 5).")
 
 
-def _locate(source: str) -> Path:
+def _locate(
+    source: Path | str, revision: str | None, token: str | None, cache_dir: Path | str | None
+) -> Path:
     """Return the folder of an experiment, unpacking or downloading it where needed."""
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_dir():
         return path
     if path.is_file():
-        return _unpack(path)
-    if REPOSITORY_PATTERN.fullmatch(source):
-        return download(source)
+        return _unpack(path, cache_dir)
+    if REPOSITORY_PATTERN.fullmatch(str(source)):
+        return download(str(source), None, revision, token, cache_dir)
     raise ModelError(
         f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository."
     )
 
 
-def download(repository: str, pattern: str | None = None) -> Path:
+def download(
+    repository: str,
+    pattern: str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: Path | str | None = None,
+) -> Path:
     """Return the local folder of a Hugging Face repository, with all files or those of a pattern.
+
+    Further arguments as for `Experiment.open`.
 
     Raises:
         ModelError: If the hub cannot be reached or has no such repository.
@@ -121,7 +152,15 @@ def download(repository: str, pattern: str | None = None) -> Path:
     )
 
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=pattern))
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository,
+                allow_patterns=pattern,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+            )
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
@@ -129,23 +168,30 @@ def download(repository: str, pattern: str | None = None) -> Path:
         ) from error
 
 
-def _unpack(archive: Path) -> Path:
-    """Unpack an archive once into the user's cache, and return the folder."""
+def _unpack(archive: Path, cache_dir: Path | str | None) -> Path:
+    """Unpack an archive once into the cache, and return the folder."""
 
     def extract(folder: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(folder)
 
     try:
-        return cached([archive], extract)
+        return cached([archive], extract, cache_dir)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ModelError(f"{archive}: not a whole archive of an experiment ({error}).") from error
 
 
-def cached(files: Sequence[Path], make: Callable[[Path], object]) -> Path:
-    """Return a folder in the user's cache that `make(folder)` fills, once for these contents."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet_stacodec"
-    digest = hashlib.sha256()
+def cached(
+    files: Sequence[Path], make: Callable[[Path], object], cache_dir: Path | str | None = None
+) -> Path:
+    """Return a folder in the cache that `make(folder)` fills, once for these contents.
+
+    Once for each version of this package, too: what it makes can change.
+    """
+    if cache_dir is None:
+        cache_dir = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(cache_dir).expanduser() / "espnet_stacodec"
+    digest = hashlib.sha256(f"{__version__} {CACHE_VERSION}".encode())
     for path in files:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -189,6 +189,7 @@ def convert(config: Any, weights: Mapping[str, torch.Tensor]) -> Released:
         "n_codebooks": int(quantizer["n_q"]),
         "codebook_size": int(quantizer["bins"]),
         "codebook": {"decay": float(quantizer["decay"])},
+        "input_padding": "convolutions",
     }
     if transformer["do_enc"]:
         params["bottleneck"] = _transformer_conf(transformer)

@@ -39,26 +39,36 @@ SSL_MODELS = {
 
 
 @typechecked
-def open_variant(source: Path | str, variant: str) -> Path:
+def open_variant(
+    source: Path | str,
+    variant: str,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: Path | str | None = None,
+) -> Path:
     """Return an experiment's folder, in the user's cache, of one of several releases.
 
     Args:
         source: A folder or a Hugging Face repository with a folder for each variant.
         variant: Its name, e.g. "stacodec_wavlm".
+        revision: As for `Experiment.open`, and so are
+        token: and
+        cache_dir: these.
 
     Raises:
         ModelError: If there is no such variant, or it lacks a part.
     """
-    source = str(source)
-    if not Path(source).is_dir() and REPOSITORY_PATTERN.fullmatch(source) is None:
-        raise ModelError(f"{source}: neither a folder nor an id of a Hugging Face repository.")
-    base = Path(source) if Path(source).is_dir() else download(source, f"{variant}/*")
+    base = Path(source).expanduser()
+    if not base.is_dir():
+        if REPOSITORY_PATTERN.fullmatch(str(source)) is None:
+            raise ModelError(f"{source}: neither a folder nor an id of a Hugging Face repository.")
+        base = download(str(source), f"{variant}/*", revision, token, cache_dir)
     release = base / variant
     if not (release / "config.json").is_file():
         found = ", ".join(sorted(p.parent.name for p in base.glob("*/config.json"))) or "none"
         raise ModelError(f"{source}: no variant {variant} (there: {found}).")
     files = sorted(path for path in release.rglob("*") if path.is_file())
-    return cached(files, lambda folder: import_release(release, folder))
+    return cached(files, lambda folder: import_release(release, folder), cache_dir)
 
 
 @typechecked

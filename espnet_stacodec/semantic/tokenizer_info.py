@@ -174,6 +174,24 @@ class TokenizerInfo:
         write_info(folder, {k: v for k, v in dataclasses.asdict(self).items() if v is not None})
 
 
+def check_same_tokenizer(found: str, expected: str | None, where: Path | str | None) -> None:
+    """Compare fingerprints of tokenizers.
+
+    Args:
+        found: Of the tokenizer that is there, or that made the tokens that are there.
+        expected: Of the one that is needed; None where any will do.
+        where: The file or folder with `found`.
+
+    Raises:
+        TokenError: If they differ.
+    """
+    if expected not in (None, found):
+        raise TokenError(
+            f"{where}: semantic tokenizer {found} instead of {expected}; use the tokenizer and the"
+            " tokens of one extraction (stage 3)."
+        )
+
+
 def write_info(folder: Path, content: dict[str, Any]) -> None:
     """Write `tokenizer.yaml` into `folder`, atomically."""
     content = {"format_version": FORMAT_VERSION} | content

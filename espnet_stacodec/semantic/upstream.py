@@ -4,6 +4,7 @@ import abc
 import contextlib
 import logging
 import textwrap
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -35,9 +36,21 @@ def average_frames(features: torch.Tensor, group: int) -> torch.Tensor:
     return torch.stack([part.mean(dim=0) for part in features.split(group)])
 
 
+_quiet_lock = threading.RLock()
+
+
 @contextlib.contextmanager
 def quiet_models() -> Iterator[None]:
-    """Keep the chatter of model libraries (warnings, INFO lines) out of our log."""
+    """Keep the chatter of model libraries (warnings, INFO lines) out of our log.
+
+    For building models only: loggers and warnings belong to the whole process, so that one thread
+    at a time changes and restores them.
+    """
+    with _quiet_lock:
+        yield from _quiet()
+
+
+def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("s3prl", "transformers", "httpx", "root")]
     levels = [logger.level for logger in loggers]
     try:
@@ -72,7 +85,7 @@ class Upstream(abc.ABC):
         self._load()
         # Noise, because silence makes models that normalize their input divide by zero.
         generator = torch.Generator().manual_seed(0)
-        probe = 0.1 * torch.randn(PROBE_SAMPLES, generator=generator)
+        probe = 0.1 * torch.randn(PROBE_SAMPLES, generator=generator, dtype=torch.float32)
         with torch.inference_mode(), quiet_models():
             states = self._hidden_states(probe.to(self.device))
         if config.layer >= len(states):
@@ -127,8 +140,7 @@ class Upstream(abc.ABC):
             raise DataError(f"{utt_id}: audio of shape {tuple(wave.shape)}, expected (N,), N >= 1.")
         padding = max(0, MIN_SAMPLES - len(wave))
         padded = torch.nn.functional.pad(wave, (0, padding)).to(self.device, torch.float32)
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.inference_mode():
             state = self._hidden_states(padded)[self.config.layer]
             frames = average_frames(state.float(), self._group)
             kept = align_tokens(

@@ -7,28 +7,27 @@ import pytest
 import soundfile
 
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.audio import check_wave, read_audio, resample
+from espnet_stacodec.fileio.audio import check_level, check_rate, read_audio, resample
 
 
-def test_a_good_wave_becomes_float32():
-    wave = check_wave(np.array([0.5, -1.0]), "x")
-    assert wave.dtype == np.float32 and wave.tolist() == [0.5, -1.0]
+@pytest.mark.parametrize("rate", [0, -16000, 999, True, np.bool_(True)])
+def test_rates_that_are_no_rate_of_speech(rate):
+    with pytest.raises(DataError, match=f"^utt: the sampling rate of {rate} Hz is invalid"):
+        check_rate(rate, "utt")
 
 
-@pytest.mark.parametrize(
-    ("wave", "message"),
-    [
-        (np.zeros((2, 10), np.float32), r"one channel \(N,\), got shape \(2, 10\)"),
-        (np.float32(0.0), r"got shape \(\)"),
-        (np.zeros(0, np.float32), "no samples"),
-        (np.zeros(10, np.int16), r"floating point samples in \[-1, 1\], got int16"),
-        (np.zeros(10, np.complex64), "got complex64"),
-        (np.array([0.0, np.nan, np.inf]), "2 samples are NaN or infinite"),
-    ],
-)
-def test_bad_waves(wave, message):
-    with pytest.raises(DataError, match=f"^utt: .*{message}"):
-        check_wave(wave, "utt")
+def test_rates_become_int():
+    assert [check_rate(r, "x") for r in (1000, np.int64(16000), np.uint16(8000))] == [
+        1000, 16000, 8000
+    ]  # fmt: skip
+
+
+def test_levels():
+    assert check_level(0.99, lambda limit: 1.0, "x") == ""
+    assert check_level(1.0, lambda limit: 0.01, "x") == ""
+    assert check_level(1.0, lambda limit: 0.5, "x") == "50.0% of the samples are clipped."
+    with pytest.raises(DataError, match="^utt: its peak is 32767, far .*divide them by 32768"):
+        check_level(32767.0, lambda limit: 0.0, "utt")
 
 
 def test_resampling_keeps_a_tone_and_says_so(caplog):
@@ -62,3 +61,10 @@ def test_bad_files_are_named(tmp_path):
     soundfile.write(tmp_path / "b.wav", np.zeros(0), 16000)
     with pytest.raises(DataError, match=r"b\.wav: there are no samples"):
         read_audio(tmp_path / "b.wav")
+    soundfile.write(tmp_path / "c.wav", np.array([0.0, np.nan, np.inf]), 16000, "FLOAT")
+    with pytest.raises(DataError, match=r"c\.wav: 2 samples are NaN or infinite"):
+        read_audio(tmp_path / "c.wav")
+    (tmp_path / "d.raw").write_bytes(bytes(100))
+    with pytest.raises(DataError, match=r"d\.raw: not readable as audio") as caught:
+        read_audio(tmp_path / "d.raw")
+    assert "\n" not in str(caught.value)

@@ -107,18 +107,22 @@ def test_codebook_options_reach_every_layer():
         assert layer.embed.shape == (8, 6)
 
 
+@pytest.mark.parametrize("lengths", [[300, 40, 170], [297, 1, 168]])
+@pytest.mark.parametrize("input_padding", ["waveform", "convolutions"])
 @torch.no_grad()
-def test_an_item_has_the_same_codes_and_audio_alone_and_padded():
-    generator = build()
-    audio, tokens = torch.randn(3, 1, 300), torch.randint(5, (3, 30))
+def test_an_item_has_the_same_codes_and_audio_alone_and_padded(lengths, input_padding):
+    generator = build(input_padding=input_padding)
+    audio, tokens = torch.randn(3, 1, max(lengths)), torch.randint(5, (3, 30))
     generator(audio, tokens)
     generator.eval()
-    frames = torch.tensor([30, 4, 17])
-    together = generator(audio, tokens, frames)
+    for row, length in enumerate(lengths):
+        audio[row, :, length:] = 0
+    frames = -(-torch.tensor(lengths) // 10)
+    together = generator(audio, tokens, torch.tensor(lengths))
     decoded = generator.decode(together.quantized.codes, frames)
     torch.testing.assert_close(decoded, together.audio)
-    for row, count in enumerate(frames.tolist()):
-        alone = generator(audio[row : row + 1, :, : count * 10], tokens[row : row + 1, :count])
+    for row, (length, count) in enumerate(zip(lengths, frames.tolist(), strict=True)):
+        alone = generator(audio[row : row + 1, :, :length], tokens[row : row + 1, :count])
         codes = together.quantized.codes[:, row, :count]
         assert torch.equal(codes, alone.quantized.codes[:, 0])
         torch.testing.assert_close(

@@ -1,14 +1,15 @@
 """Encoding and decoding with a trained codec."""
 
 import logging
+import shutil
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from espnet_stacodec import AudioCoding as Exported
 from espnet_stacodec.errors import ConfigError, ModelError
-from espnet_stacodec.fileio.files import fingerprint
 from espnet_stacodec.inference.audio_coding import AudioCoding
 from espnet_stacodec.pretrained.packing import pack
 
@@ -96,20 +97,45 @@ def test_neither_encoding_nor_decoding_changes_anything(sta_experiment, noise):
     assert all(torch.equal(value, before[name]) for name, value in state.items())
 
 
-def test_the_fingerprint_is_that_of_the_trained_weights(sta_experiment):
-    """Not of what inference makes of them."""
-    file = sta_experiment / "valid.mel_loss.best.pth"
-    state = torch.load(file, weights_only=True)
-    prefix = "codec.generator."
-    weights = [(n.removeprefix(prefix), v.numpy()) for n, v in state.items() if prefix in n]
-    assert AudioCoding.from_pretrained(sta_experiment).fingerprint == fingerprint(weights)
+def test_the_fingerprint_covers_weights_and_settings(spd_experiment, tmp_path):
+    """What decides codes and audio; not what only a training reads, nor what folding makes."""
+    folder = tmp_path / "exp"
+    shutil.copytree(spd_experiment, folder, symlinks=True)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    params = config["codec_conf"]["generator_params"]
+
+    def fingerprint() -> str:
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        return AudioCoding.from_pretrained(folder).fingerprint
+
+    first = fingerprint()
+    params["quantizer_dropout"] = 0.5
+    params["predistillation"]["loss_weight"] = 1.0
+    params["codebook"] = {"decay": 0.5}
+    assert fingerprint() == first
+    found = {first}
+    config["codec_conf"]["sampling_rate"] = 24000
+    found.add(fingerprint())
+    config["codec_conf"]["sampling_rate"] = 16000
+    params["input_padding"] = "convolutions"
+    found.add(fingerprint())
+    params["input_padding"] = "waveform"
+    params["bottleneck"]["heads"] = 4
+    found.add(fingerprint())
+    params["bottleneck"] |= {"heads": 2, "overlap": 4}
+    found.add(fingerprint())
+    state = torch.load(spd_experiment / "1epoch.pth", weights_only=True)
+    state["codec.generator.quantizer.layers.1.embed"][0, 0] += 1e-3
+    torch.save(state, folder / "model.pth")
+    found.add(fingerprint())
+    assert len(found) == 6
 
 
 def test_fewer_codebooks_are_the_first_ones(sta, noise):
     wave, tokens = noise(5000), np.zeros(16, int)
     codes = sta.encode(wave, 16000, tokens)
     assert torch.equal(sta.encode(wave, 16000, tokens, n_codebooks=2), codes[:2])
-    with pytest.raises(ConfigError, match=r"n_codebooks 4 is outside 1\.\.3"):
+    with pytest.raises(ConfigError, match=r"n_codebooks 4 is invalid; it must be in 1\.\.3"):
         sta.encode(wave, 16000, tokens, n_codebooks=4)
 
 
@@ -138,5 +164,5 @@ def test_a_packed_experiment_is_the_same_codec_elsewhere(
     wave = noise(3200)
     tokens = np.arange(10) % 8
     assert torch.equal(codec.encode(wave, 16000, tokens), sta.encode(wave, 16000, tokens))
-    assert codec.tokenizer_folder is not None
-    assert (codec.tokenizer_folder / "tokenizer.yaml").exists()
+    described = codec.tokenizer.describe()
+    assert described is not None and described == sta.tokenizer.describe()

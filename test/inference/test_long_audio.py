@@ -65,22 +65,19 @@ def _let_predictions_vary(spd: AudioCoding, wave: np.ndarray) -> None:
     source.head.bias.sub_(source.logits(latents).mean((0, 1)))
 
 
-def test_a_tokenizer_runs_piece_by_piece(sta_experiment, short_pieces, monkeypatch, noise):
-    """Before each piece is encoded, not for all of them first: so progress can be shown."""
+def test_tokens_are_made_of_the_whole(sta_experiment, short_pieces, monkeypatch, noise):
+    """Upstreams look at the whole utterance, and so stage 3 does: a piece has other tokens."""
     sta = AudioCoding.from_pretrained(sta_experiment)
-    order = []
+    given = []
 
-    def tokenize(wave: torch.Tensor, where: str) -> torch.Tensor:
-        order.append("tokens")
-        return torch.zeros(sta.frame_rule.num_frames(len(wave)), dtype=torch.long)
+    def tokenize(wave: torch.Tensor, sample_rate: int, where: str) -> torch.Tensor:
+        given.append((len(wave), sample_rate, where))
+        return torch.arange(sta.frame_rule.num_frames(len(wave))) % 8
 
-    def codes(*given):
-        order.append("codes")
-        return encode(*given)
-
-    encode = sta.generator.codes
-    sta.__dict__["tokenizer"] = tokenize
-    monkeypatch.setattr(sta.generator, "codes", codes)
+    monkeypatch.setattr(sta, "tokenizer", tokenize)
     short_pieces()
-    sta.encode(noise(16000 * 7), 16000)
-    assert len(order) >= 6 and order == ["tokens", "codes"] * (len(order) // 2)
+    waves = [noise(16000 * 7), noise(16000 * 9 + 5)]
+    codes = sta.encode(waves, 16000, batch_size=4)
+    assert sorted(given) == [(112000, 16000, "wave 0"), (144005, 16000, "wave 1")]
+    for item in codes:
+        assert torch.equal(item[0], torch.arange(item.shape[1]) % 8)

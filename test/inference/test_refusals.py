@@ -19,7 +19,9 @@ from espnet_stacodec.inference.audio_coding import AudioCoding
         (np.array([0.0, np.nan]), "1 samples are NaN or infinite"),
         (torch.tensor([0.0, -torch.inf]), "NaN or infinite"),
         (np.zeros((2, 100), np.float32), r"one channel \(N,\), got shape \(2, 100\)"),
-        (np.zeros(100, np.int16), "got int16"),
+        (np.zeros(100, complex), "got complex128"),
+        (np.zeros(100, np.uint16), "got uint16"),
+        (np.full(100, 8.5), "its peak is 8.5, far beyond the full scale of 1"),
         (torch.zeros(100, dtype=torch.long), "got int64"),
     ],
 )
@@ -37,7 +39,7 @@ def test_a_rate_that_cannot_be(plain, noise):
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_batch_size_that_cannot_be(plain, size, noise):
-    with pytest.raises(ConfigError, match=f"batch_size {size} is below 1"):
+    with pytest.raises(ConfigError, match=f"batch_size {size} is invalid; it must be 1 or more"):
         plain.encode(noise(100), 16000, batch_size=size)
 
 
@@ -88,16 +90,16 @@ def test_an_experiment_without_its_tokenizer(sta_experiment, tmp_path, noise):
         codec.encode(noise(320), 16000)
     (folder / "semantic").mkdir()
     (folder / "semantic" / "tokenizer.yaml").write_text("name: other\nnum_clusters: 8\n")
-    with pytest.raises(ModelError, match="with which the codec was trained; put that one there"):
+    with pytest.raises(TokenError, match=r"exp/semantic: semantic tokenizer \w+ instead of"):
         codec.encode(noise(320), 16000)
 
 
 def test_tokens_of_another_tokenizer_are_told_apart(sta, plain, toy_task, tmp_path):
     scp = toy_task.tokenizer / "train" / "semantic.scp"
-    sta.check_tokenizer(scp)
+    sta.tokenizer.check_tokens_of(scp)
     (tmp_path / "tokenizer.yaml").write_text("name: other\nnum_clusters: 8\n")
-    with pytest.raises(TokenError, match=r"set/semantic\.scp: these tokens were made by"):
-        sta.check_tokenizer(tmp_path / "set" / "semantic.scp")
+    with pytest.raises(TokenError, match=r"set/semantic\.scp: semantic tokenizer \w+ instead of"):
+        sta.tokenizer.check_tokens_of(tmp_path / "set" / "semantic.scp")
 
 
 @pytest.mark.parametrize(

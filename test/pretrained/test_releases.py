@@ -64,7 +64,7 @@ def test_an_imported_codec_encodes_as_the_published_implementation(checkpoint, k
     cut = codec.encode(wave[:-7], 16000, labels)
     assert cut.shape == codes.shape and codec.decode(cut, len(wave) - 7).shape == (len(wave) - 7,)
     info = TokenizerInfo.read(tmp_path / "exp" / "semantic")
-    assert (info.tag, info.fingerprint) == ("toy_l1_km64", codec.semantic_fingerprint)
+    assert (info.tag, info.fingerprint) == ("toy_l1_km64", codec.tokenizer.fingerprint)
 
 
 def test_a_variant_of_a_folder_of_releases(releases, checkpoint):
@@ -102,15 +102,23 @@ def test_parts_that_do_not_belong_together(checkpoint, kmeans, tmp_path):
     assert not (tmp_path / "exp").exists()
 
 
-def test_a_variant_of_a_repository(releases, monkeypatch):
+def test_a_variant_of_a_repository(releases, monkeypatch, tmp_path):
     """Only the files of the variant are asked for."""
 
-    def download(repository: str, allow_patterns: str) -> str:
-        assert (repository, allow_patterns) == ("owner/codecs", "small_spd/*")
+    def download(repository: str, **options: str) -> str:
+        assert (repository, options.pop("allow_patterns")) == ("owner/codecs", "small_spd/*")
+        assert options == {"revision": "v1", "token": "secret", "cache_dir": str(tmp_path)}
         return str(releases)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    codec = AudioCoding.from_pretrained("owner/codecs", variant="small_spd")
+    codec = AudioCoding.from_pretrained(
+        "owner/codecs",
+        variant="small_spd",
+        revision="v1",
+        token="secret",
+        cache_dir=str(tmp_path),
+    )
+    assert len(list((tmp_path / "espnet_stacodec").iterdir())) == 1
     assert codec.predicts_tokens
 
 

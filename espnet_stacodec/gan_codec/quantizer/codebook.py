@@ -1,7 +1,6 @@
 """One codebook: nearest entry, moving averages, k-means start, dead-code replacement."""
 
 import torch
-from sklearn.cluster import KMeans
 from torch import nn
 
 from espnet_stacodec.gan_codec.distributed import all_gather_frames, all_reduce_sum
@@ -79,6 +78,8 @@ class Codebook(nn.Module):
         """
         frames = all_gather_frames(frames)
         if len(frames) > self.size:
+            from sklearn.cluster import KMeans  # a second, which only a training should take
+
             fitted = KMeans(
                 self.size, n_init=1, max_iter=self.kmeans_iterations, random_state=seed
             ).fit(frames.cpu().numpy())

@@ -145,14 +145,12 @@ class ResidualQuantizer(nn.Module):
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the latents (B, D, T) of codes (n, B, T) of the first n layers; -1 gives zeros."""
-        latents: torch.Tensor | None = None
-        for layer, chosen in zip(self.codebooks, codes, strict=False):
-            entries = layer.lookup(chosen.clamp(min=0))
-            latents = entries if latents is None else latents + entries
-        if latents is None or len(codes) > len(self.layers):
+        if not 1 <= len(codes) <= len(self.layers):
             raise TokenError(
                 f"Codes of {len(codes)} codebooks do not fit a codec of {len(self.layers)}."
             )
+        entries = [layer.embed for layer in self.codebooks]
+        latents = sum_of_entries(entries, codes.clamp(min=0))
         return latents.masked_fill((codes[0] == PADDED_CODE).unsqueeze(-1), 0.0).transpose(1, 2)
 
     def statistics(self) -> dict[str, torch.Tensor]:
@@ -162,6 +160,20 @@ class ResidualQuantizer(nn.Module):
             for index, layer in enumerate(self.codebooks, 1)
             for name, value in layer.statistics().items()
         }
+
+
+def sum_of_entries(entries: Sequence[torch.Tensor], codes: torch.Tensor) -> torch.Tensor:
+    """Return the quantized latents (..., D): the sum of the entries of codes.
+
+    Args:
+        entries: (K_i, D) of each codebook, of n or more.
+        codes: (n, ...) of the first n codebooks.
+    """
+    first, *others = (
+        nn.functional.embedding(chosen, table)
+        for table, chosen in zip(entries, codes, strict=False)
+    )
+    return sum(others, first)
 
 
 def _valid(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
