@@ -1,5 +1,6 @@
-"""Work spread over processes on one machine, with progress shown."""
+"""Work spread over processes on one machine; settings of torch that a process has once."""
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -91,3 +92,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+_default_dtype_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def default_float32() -> Iterator[None]:
+    """Build models in float32, whatever the default dtype of the caller is.
+
+    The default belongs to the whole process: one thread at a time changes and restores it.
+    """
+    import torch
+
+    with _default_dtype_lock:
+        dtype = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float32)
+            yield
+        finally:
+            torch.set_default_dtype(dtype)

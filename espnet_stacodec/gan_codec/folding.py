@@ -28,6 +28,8 @@ def fold_weight_norm(model: nn.Module) -> None:
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
+            # Weight norm's reader of older checkpoints stays behind, and cannot be pickled.
+            module._load_state_dict_pre_hooks.clear()
 
 
 def _activate_in_place(network: nn.Module) -> None:

@@ -1,10 +1,8 @@
 """A trained generator from its configuration and an ESPnet checkpoint, and its fingerprint."""
 
-import contextlib
 import json
 import pickle
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ModelError
 from espnet_stacodec.fileio.files import fingerprint
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.parallel import default_float32
 from espnet_stacodec.pretrained.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -36,9 +35,6 @@ UNREADABLE = (
 )
 
 
-_default_dtype_lock = threading.Lock()
-
-
 def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator":
     """Build the generator of an experiment and load its weights.
 
@@ -49,14 +45,14 @@ def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator"
     conf, where = experiment.codec_conf, experiment.label("config.yaml")
     checkpoint = experiment.label(experiment.model_file.name)
     if experiment.codec == "stacodec":
-        with _float32_parameters():
+        with default_float32():
             generator = build_generator(conf, where)
         _load_part(generator, GENERATOR_PREFIX, experiment.model_file, checkpoint)
         return generator
     # ESPnet's codecs take seconds to import.
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator, build_builtin_codec
 
-    with _float32_parameters():
+    with default_float32():
         codec = build_builtin_codec(experiment.codec, conf, where)
     _load_part(codec, CODEC_PREFIX, experiment.model_file, checkpoint)
     return BuiltinGenerator(codec)
@@ -88,18 +84,6 @@ def codec_fingerprint(generator: "STACodecGenerator | BuiltinGenerator") -> str:
     arrays = {name: value.cpu().numpy() for name, value in generator.state_dict().items()}
     arrays["settings"] = np.frombuffer(settings, np.uint8)
     return fingerprint(arrays.items())
-
-
-@contextlib.contextmanager
-def _float32_parameters() -> Iterator[None]:
-    """Let modules be built in float32, whatever the caller's default dtype is."""
-    with _default_dtype_lock:
-        dtype = torch.get_default_dtype()
-        try:
-            torch.set_default_dtype(torch.float32)
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
 
 
 def _load_part(module: nn.Module, prefix: str, model_file: Path, where: str) -> None:

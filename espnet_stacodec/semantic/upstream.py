@@ -14,6 +14,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.frames import align_tokens
+from espnet_stacodec.parallel import default_float32
 from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, UpstreamConfig
 
 # Convolutions need a whole window, and S3PRL fails between its own minimum of 50 ms and 60 ms.
@@ -82,7 +83,8 @@ class Upstream(abc.ABC):
     def __init__(self, config: UpstreamConfig, device: str) -> None:
         self.config = config
         self.device = torch.device(device)
-        self._load()
+        with default_float32():
+            self._load()
         # Noise, because silence makes models that normalize their input divide by zero.
         generator = torch.Generator().manual_seed(0)
         probe = 0.1 * torch.randn(PROBE_SAMPLES, generator=generator, dtype=torch.float32)
