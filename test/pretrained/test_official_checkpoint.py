@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from espnet_stacodec import AudioCoding
+from espnet_stacodec.bin import stacodec as command
 from espnet_stacodec.errors import ModelError
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
@@ -71,11 +73,7 @@ def test_windows_of_the_published_bottleneck(parity):
 
 @pytest.mark.parametrize("kind", ["sta", "spd"])
 def test_the_full_size_takes_every_key(parity, kind):
-    lines = (parity / f"full_{kind}_state_dict_keys.txt").read_text().splitlines()[1:]
-    shapes = {}
-    for line in lines:
-        name, shape = line.split("\t")[:2]
-        shapes[name] = [int(size) for size in shape.strip("(),").split(",") if size.strip()]
+    shapes = full_shapes(parity, kind)
     config = full_config(shapes)
     with torch.device("meta"):
         weights = {name: torch.empty(shape) for name, shape in shapes.items()}
@@ -84,6 +82,39 @@ def test_the_full_size_takes_every_key(parity, kind):
         generator = STACodecGenerator(released.sample_rate, **params)
         expected = {name: value.shape for name, value in generator.state_dict().items()}
     assert {name: value.shape for name, value in released.state.items()} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sta", "spd"])
+def test_a_release_of_full_size_is_imported_and_encodes(parity, kind, tmp_path):
+    """Random weights in the released format, through the command."""
+    torch.manual_seed(0)
+    shapes = full_shapes(parity, kind)
+    weights = {}
+    for name, shape in shapes.items():
+        # Of a size that lets the signal through: gains are 1, the other weights small.
+        gain = name.endswith(("weight_g", "LayerNorm.weight"))
+        weights[name] = torch.ones(shape) if gain else 0.02 * torch.randn(shape)
+    checkpoint = {"xp.cfg": full_config(shapes), "best_state": {"model": weights}}
+    torch.save(checkpoint, tmp_path / "model.th")
+    command.main(["import", str(tmp_path / "model.th"), "--out", str(tmp_path / "exp")])
+    codec = AudioCoding.from_pretrained(tmp_path / "exp")
+    assert codec.needs_tokens == (kind == "sta")
+    wave = 0.1 * torch.randn(5 * 16000 + 77)
+    tokens = torch.arange(251) % 1000 if codec.needs_tokens else None
+    codes = codec.encode(wave, 16000, tokens)
+    assert codes.shape == (8, 251)
+    assert codec.decode(codes, len(wave)).isfinite().all()
+
+
+def full_shapes(parity: Path, kind: str) -> dict[str, list[int]]:
+    """Return the shape of each weight of a released model, by its published name."""
+    lines = (parity / f"full_{kind}_state_dict_keys.txt").read_text().splitlines()[1:]
+    shapes = {}
+    for line in lines:
+        name, shape = line.split("\t")[:2]
+        shapes[name] = [int(size) for size in shape.strip("(),").split(",") if size.strip()]
+    return shapes
 
 
 def full_config(shapes):
