@@ -18,6 +18,8 @@ import yaml
 import espnet_stacodec  # noqa: F401  (before ESPnet: half of what test_registration.py is about)
 from espnet_stacodec import AudioCoding
 
+pytest_plugins = ["tiny_models"]
+
 # Small tensors: more threads only wait for each other. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
