@@ -1,7 +1,7 @@
-"""Train the variants of conf/ablations.yaml and print one table of what each reaches.
+"""Train the variants of conf/ablations.yaml with a recipe's own stages, and print their scores.
 
-All have the same size, seed and data; steps and learning rates are what ablations.yaml says.
-What is finished is kept when run again.
+Runs in a recipe's folder (run_ablations.sh). Size, seed and data are the same for all variants;
+steps and learning rates are those of ablations.yaml. A second run keeps finished variants.
 """
 
 import argparse
@@ -30,7 +30,7 @@ OWN_KEYS = ("init_from", "codebooks", "speed_perturb_factors")
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the command's options; the defaults of the recipe are in run.sh."""
+    """Return the command's options; a recipe's defaults are in its run_ablations.sh."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -65,7 +65,7 @@ def _work(args: argparse.Namespace) -> None:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes`, mapping by mapping; what is no mapping is replaced."""
+    """Return `base` with `changes`: mappings are merged key by key, other values replaced."""
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -118,10 +118,8 @@ def _rows(
     """Return the row of a variant, and one for each smaller number of codebooks asked for."""
     codes = {part: _read_codes(experiment, part) for part in (args.train_set, args.test_set)}
     row = {"variant": name, **_scores(experiment / "decode", args.test_set)}
-    if (
-        load_yaml(experiment / "config.yaml")["codec_conf"]["generator_params"]["assignment"]
-        != "none"
-    ):
+    generator = load_yaml(experiment / "config.yaml")["codec_conf"]["generator_params"]
+    if generator["assignment"] != "none":
         tokens = {part: _read_tokens(experiment, part) for part in codes}
         for column, part in (("train", args.train_set), ("test", args.test_set)):
             same = [codes[part][utt][0] == tokens[part][utt] for utt in codes[part]]
@@ -186,7 +184,7 @@ def _read_tokens(experiment: Path, part: str) -> dict[str, np.ndarray]:
 
 
 def _majority_class(args: argparse.Namespace, experiment: Path) -> str:
-    """Return what the majority class of the training set reaches."""
+    """Return the accuracy of always predicting the training set's most frequent token."""
     train, test = (
         np.concatenate(list(_read_tokens(experiment, part).values()))
         for part in (args.train_set, args.test_set)

@@ -1,1 +1,1 @@
-../../../librispeech/codec1/local/ablations.py
+../../../TEMPLATE/codec1/local/ablations.py
