@@ -17,7 +17,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--corpus", default="", help="folder of LibriSpeech; empty: download it into --download_dir"
     )
     parser.add_argument("--download_dir", type=Path, default=Path("downloads"))
-    parser.add_argument("--base_url", default=librispeech.BASE_URL, help="folder of the archives")
+    parser.add_argument("--base_url", help="folder of the archives, a mirror; OpenSLR if not given")
     parser.add_argument("--out_dir", type=Path, default=Path("data"))
     parser.add_argument(
         "--sets",

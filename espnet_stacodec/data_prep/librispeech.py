@@ -1,4 +1,7 @@
-"""LibriSpeech: LibriSpeech/<part>/<speaker>/<chapter>/<utterance>.flac and .trans.txt files."""
+"""LibriSpeech: LibriSpeech/<part>/<speaker>/<chapter>/<utterance>.flac and .trans.txt files.
+
+Mini LibriSpeech, 5 hours for training and 2 for development, has two parts of the same layout.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -12,7 +15,9 @@ from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.data_dir import DataDir
 
 FOLDER = "LibriSpeech"
-BASE_URL = "https://www.openslr.org/resources/12"
+OPENSLR = "https://www.openslr.org/resources"
+LIBRISPEECH, MINI_LIBRISPEECH = 12, 31  # numbers of the resources there
+MINI_PARTS = ("train-clean-5", "dev-clean-2")
 # As published in md5sum.txt beside the archives.
 MD5 = {
     "dev-clean": "42e2234ba48799c1f50f24a7926300a1",
@@ -22,6 +27,8 @@ MD5 = {
     "train-clean-100": "2a93770f6d5c6c964bc36631d331a522",
     "train-clean-360": "c0e676e450a7ff2f54aeade5171606fa",
     "train-other-500": "d1a0fd59409feb2c614ce4d30c387708",
+    "dev-clean-2": "6d7ab67ac6a1d2c993d050e16d61080d",
+    "train-clean-5": "5df7d4e78065366204ca6845bb08f490",
 }
 # Sets made of several parts, by the names that Kaldi and ESPnet recipes use.
 SETS = {
@@ -36,9 +43,19 @@ def parts_of(set_name: str) -> tuple[str, ...]:
     return SETS.get(set_name, (set_name.replace("_", "-"),))
 
 
+def url_of(part: str, base_url: str | None = None) -> str:
+    """Return the address of a part's archive: on OpenSLR, or in the folder `base_url`."""
+    resource = MINI_LIBRISPEECH if part in MINI_PARTS else LIBRISPEECH
+    folder = base_url or f"{OPENSLR}/{resource}"
+    return f"{folder.rstrip('/')}/{part}.tar.gz"
+
+
 @typechecked
 def download_parts(
-    parts: Sequence[str], folder: Path | str, base_url: str = BASE_URL, md5: dict[str, str] = MD5
+    parts: Sequence[str],
+    folder: Path | str,
+    base_url: str | None = None,
+    md5: dict[str, str] = MD5,
 ) -> Path:
     """Download and unpack parts of the corpus into `folder`/LibriSpeech; skip those that are there.
 
@@ -47,7 +64,7 @@ def download_parts(
     Args:
         parts: For example ["dev-clean", "test-clean"].
         folder: Where the archives and the corpus go.
-        base_url: Address of the folder that holds <part>.tar.gz.
+        base_url: Address of a folder that holds every <part>.tar.gz; None for OpenSLR.
         md5: Checksum of each part's archive, in hexadecimal.
 
     Returns:
@@ -64,8 +81,7 @@ def download_parts(
         destination = folder / FOLDER / part
         if destination.exists():
             continue
-        url = f"{base_url.rstrip('/')}/{part}.tar.gz"
-        archive = download(url, folder / f"{part}.tar.gz", md5[part])
+        archive = download(url_of(part, base_url), folder / f"{part}.tar.gz", md5[part])
         extract_tar(archive, f"{FOLDER}/{part}", destination)
         archive.unlink()
     return folder / FOLDER

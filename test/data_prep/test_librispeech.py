@@ -24,6 +24,7 @@ LINES = {
     "dev-clean/84/12": ["84-12-0000 GO ON", "84-12-0001 AND ON"],
     "dev-clean/9/7": ["9-7-0000 NINE"],
     "dev-other/11/1": ["11-1-0000 ELEVEN"],
+    "dev-clean-2/13/5": ["13-5-0000 THIRTEEN"],
 }
 
 
@@ -51,7 +52,8 @@ def test_set_names_say_their_parts():
         "train-other-500",
     )
     assert librispeech.parts_of("test_other") == ("test-other",)
-    parts = {part for name in librispeech.SETS for part in librispeech.parts_of(name)}
+    names = [*librispeech.SETS, "train_clean_5", "dev_clean_2"]
+    parts = {part for name in names for part in librispeech.parts_of(name)}
     assert parts <= set(librispeech.MD5)
 
 
@@ -79,7 +81,7 @@ def test_bad_corpora_are_said_in_one_sentence(corpus, tmp_path):
         return str(error.value)
 
     assert "no folder 'test-clean'" in said(["test-clean"])
-    assert "found dev-clean, dev-other" in said(["test-clean"])
+    assert "found dev-clean, dev-clean-2, dev-other" in said(["test-clean"])
     assert "no part of it" in said(root=tmp_path / "nowhere")
     assert "84-12-0000 is there twice" in said(["dev-clean", "dev-clean"])
     (corpus / "test-other").mkdir()
@@ -101,13 +103,20 @@ def test_bad_corpora_are_said_in_one_sentence(corpus, tmp_path):
     assert "9-7-0000 has no audio file" in said()
 
 
+def test_the_two_corpora_have_their_own_addresses():
+    assert librispeech.url_of("dev-clean").endswith("openslr.org/resources/12/dev-clean.tar.gz")
+    for part in librispeech.MINI_PARTS:
+        assert librispeech.url_of(part).endswith(f"openslr.org/resources/31/{part}.tar.gz")
+        assert librispeech.url_of(part, "http://m/a/") == f"http://m/a/{part}.tar.gz"
+
+
 @pytest.fixture
 def mirror(corpus, tmp_path, monkeypatch):
-    """Yield (address, md5 of each archive, what was asked for) of a server of dev-*.tar.gz."""
+    """Yield (address, md5 of each archive, requests) of a server of some dev-*.tar.gz."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     folder = tmp_path / "mirror"
     folder.mkdir()
-    for part in ("dev-clean", "dev-other"):
+    for part in ("dev-clean", "dev-clean-2", "dev-other"):
         with tarfile.open(folder / f"{part}.tar.gz", "w:gz") as tar:
             tar.add(corpus / part, f"LibriSpeech/{part}")
     md5 = {
@@ -146,8 +155,12 @@ def test_command_downloads_where_no_corpus_is_given(mirror, tmp_path, monkeypatc
         monkeypatch.setitem(librispeech.MD5, part, checksum)
     options = ["--base_url", url, "--out_dir", str(tmp_path / "data")]
     options += ["--download_dir", str(tmp_path / "dl"), "--corpus", ""]
-    prepare_librispeech.main([*options, "--sets", "dev_clean", "dev_other", "dev_clean"])
+    sets = ["dev_clean", "dev_clean_2", "dev_other", "dev_clean"]
+    prepare_librispeech.main([*options, "--sets", *sets])
     assert len(DataDir.read(tmp_path / "data" / "dev_clean").wav) == 3
+    mini = DataDir.read(tmp_path / "data" / "dev_clean_2")
+    assert mini.text == {"13-5-0000": "THIRTEEN"}
+    assert mini.wav["13-5-0000"].endswith("dl/LibriSpeech/dev-clean-2/13/5/13-5-0000.flac")
 
 
 def test_command_ends_in_one_sentence(corpus, capsys):

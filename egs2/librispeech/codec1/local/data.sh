@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Stage 1: LibriSpeech -> data/<set>/{wav.scp,text,utt2spk,spk2utt}, for the sets that run.sh names.
 #
-# A set's name says what is in it: train_960 (train-clean-100, train-clean-360, train-other-500),
-# train_clean_460, dev (dev-clean, dev-other), or one part of the corpus with underscores, such as
-# train_clean_100, dev_clean, test_other.
+# Names of sets: train_960 (train-clean-100, train-clean-360, train-other-500), train_clean_460,
+# dev (dev-clean, dev-other), or one part of the corpus with underscores, such as train_clean_100,
+# dev_clean, test_other. Mini LibriSpeech (460 MB) has the parts train_clean_5 and dev_clean_2.
 set -euo pipefail
 
 # shellcheck disable=SC2034  # read by parse_options.sh
