@@ -26,6 +26,7 @@ from espnet_stacodec.iterators.aligned_chunk_iter_factory import AlignedChunkIte
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo
+from espnet_stacodec.tasks.started_experiment import check_started
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
 
 # Where an experiment keeps its copy of the tokenizer.
@@ -117,6 +118,8 @@ class STACodecTask(GANCodecTask):
     @typechecked
     def main_worker(cls, args: argparse.Namespace) -> None:
         """Train; the experiment folder gets its own copy of the tokenizer first."""
+        if not args.collect_stats:
+            check_started(args, _with_tokenizer(args))
         if args.semantic_tokenizer and not args.collect_stats:
             keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
         super().main_worker(args)

@@ -149,7 +149,10 @@ def test_a_resume_with_another_tokenizer(toy_task, sta_experiment, other_tokeniz
     out = tmp_path / "exp"
     shutil.copytree(sta_experiment, out, symlinks=True)
     before = (out / "config.yaml").read_bytes()
-    with pytest.raises(ConfigError, match=r"exp was trained with tokenizer .*, not with"):
+    with pytest.raises(
+        ConfigError,
+        match=r"exp: this experiment was started with another codec_conf.semantic_fingerprint",
+    ):
         toy_task.train(out, semantic_tokenizer=str(other_tokenizer), resume=True)
     assert (out / "config.yaml").read_bytes() == before
 

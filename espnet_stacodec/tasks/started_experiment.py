@@ -1,0 +1,76 @@
+"""A started experiment goes on as it began: another codec, task or data is another experiment.
+
+ESPnet writes config.yaml before it loads the checkpoint. Without this check an edited
+configuration would replace the one that belongs to the finished weights.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from espnet_stacodec.config import load_yaml
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.pretrained.experiment import CONFIG_NAME
+
+# Codec and task, data, and what the saved states of the optimizers belong to. All others may
+# change: max_epoch, batch_size, num_workers, log_interval, learning rates, ...
+FIXED_KEYS = (
+    "codec",
+    "codec_conf",
+    "iterator_type",
+    "chunk_length",
+    "train_data_path_and_name_and_type",
+    "train_shape_file",
+    "valid_data_path_and_name_and_type",
+    "valid_shape_file",
+    "optim",
+    "optim2",
+    "scheduler",
+    "scheduler2",
+)
+MAY_CHANGE = "max_epoch, batch_size, num_workers, log_interval, optim_conf and the like"
+
+
+def check_started(args: argparse.Namespace, codec_conf: Mapping[str, Any]) -> None:
+    """Compare a training's options with those that its experiment was started with.
+
+    Args:
+        args: ESPnet's options.
+        codec_conf: `args.codec_conf`, completed with the properties of the tokenizer.
+
+    Raises:
+        ConfigError: If weights are there, and a key that they depend on has another value.
+    """
+    folder = Path(args.output_dir)
+    config = folder / CONFIG_NAME
+    if not config.exists() or not any(folder.glob("*.pth")):
+        return
+    there = load_yaml(config)
+    now = vars(args) | {"codec_conf": codec_conf}
+    differences = [
+        f"{name} ({_shown(before)} there, {_shown(after)} now)"
+        for key in FIXED_KEYS
+        for name, before, after in _differences(key, there.get(key), now.get(key))
+    ]
+    if differences:
+        raise ConfigError(
+            f"{folder}: this experiment was started with another {', another '.join(differences)};"
+            f" train under another --tag (or --output_dir). Only {MAY_CHANGE} may change."
+        )
+
+
+def _differences(name: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (key, value there, value now) of the innermost mappings' keys that differ."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in sorted({*before, *after}):
+            yield from _differences(f"{name}.{key}", before.get(key), after.get(key))
+    # YAML knows no tuples.
+    elif json.dumps(before, default=str) != json.dumps(after, default=str):
+        yield name, before, after
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it."""
+    return "not set" if value is None else json.dumps(value, default=str)
