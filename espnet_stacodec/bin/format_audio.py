@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
-from espnet_stacodec.data_prep.format_audio import AudioRules, format_set
+from espnet_stacodec.data_prep.audio_rules import AudioRules
+from espnet_stacodec.data_prep.format_audio import format_set
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -22,6 +23,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--silence_db", type=float, default=rules.silence_db, help="lowest peak, full scale is 0 dB"
     )
+    parser.add_argument(
+        "--allow_commands",
+        action="store_true",
+        help="run commands of wav.scp (`... |`) instead of refusing them",
+    )
     parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
     return parser
 
@@ -33,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _work(args: argparse.Namespace) -> None:
     rules = AudioRules(args.fs, args.min_seconds, args.max_seconds, args.silence_db)
-    format_set(args.data_dir, args.out_dir, rules, args.nj)
+    format_set(args.data_dir, args.out_dir, rules, args.nj, args.allow_commands)
 
 
 if __name__ == "__main__":

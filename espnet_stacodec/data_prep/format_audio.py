@@ -1,17 +1,18 @@
 """Stage 2: any audio to 16-bit mono flac of one rate; unusable audio is rejected, with its reason.
 
 Makes, beside the lists of the set, `wav/<utterance>.flac`, `utt2num_samples`, and `rejected.txt`
-(`<utterance> <reason>`). `format.yaml` and `source.scp` say what the flac files were made with and
-from, so that a later run keeps exactly those that are still right.
+(`<utterance> <reason>`). `format.yaml` and `source.scp` record what the flac files were made with
+and from, so that a later run keeps exactly those that are still right. Only a change of a command's
+output it cannot see.
 """
 
 import dataclasses
 import functools
 import io
 import logging
-import math
-import os
 import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,44 +21,21 @@ import soxr
 import yaml
 from typeguard import typechecked
 
-from espnet_stacodec.errors import ConfigError, DataError
+from espnet_stacodec.data_prep import sources
+from espnet_stacodec.data_prep.audio_rules import AudioRules
+from espnet_stacodec.data_prep.sources import OpenAudio, Part, Recording, Rejected
+from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.parallel import Workers
 
 INT16_STEPS = 1 << 15  # of full scale
+INT16_LIMITS = (-INT16_STEPS, INT16_STEPS - 1)
+CLIPPED_SHARE = 0.01  # of an utterance's samples; more are counted and logged
+CLIPPED_COMMENT = "clipped "
+# Names of files may have 255 bytes, of which endings and those of temporary files take some.
+MAX_ID_BYTES = 128
 CHUNK_FILES = 16  # handed to a worker at once
-SLOWEST, FASTEST = 0.5, 2.0
-
-
-@dataclasses.dataclass(frozen=True)
-class AudioRules:
-    """Target format of audio, and the limits beyond which it is rejected.
-
-    Attributes:
-        sample_rate: Of the files that are written (Hz).
-        min_seconds: Shorter audio is rejected.
-        max_seconds: Longer audio is rejected. LibriSpeech's longest, in its test sets, is 35 s.
-        silence_db: Audio whose peak is below this level is rejected (dB, full scale is 0).
-        speed: How many times as fast the audio becomes, and as high.
-    """
-
-    sample_rate: int = 16000
-    min_seconds: float = 0.1
-    max_seconds: float = 40.0
-    silence_db: float = -60.0
-    speed: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.sample_rate < 1:
-            raise ConfigError(f"The sample rate must be positive, got {self.sample_rate} Hz.")
-        if not 0 < self.min_seconds <= self.max_seconds:
-            raise ConfigError(
-                f"Durations from {self.min_seconds} to {self.max_seconds} s hold no audio;"
-                " min_seconds must be above 0 and not above max_seconds."
-            )
-        if not SLOWEST <= self.speed <= FASTEST:
-            raise ConfigError(f"A speed of {self.speed:g} is outside {SLOWEST}..{FASTEST}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,47 +46,52 @@ class Outcome:
         utt_id: The utterance.
         num_samples: Of the file that was written; 0 if it was rejected.
         rejection: Why there is no file; empty if there is one.
+        clipped: Share of its samples at the limits of 16 bits; 0 below `CLIPPED_SHARE`.
     """
 
     utt_id: str
     num_samples: int
     rejection: str = ""
-
-
-class _Rejected(Exception):
-    """Raised with the reason while an utterance is read."""
+    clipped: float = 0.0
 
 
 @typechecked
 def format_set(
-    data_dir: Path | str, out_dir: Path | str, rules: AudioRules | None = None, num_jobs: int = 1
+    data_dir: Path | str,
+    out_dir: Path | str,
+    rules: AudioRules | None = None,
+    num_jobs: int = 1,
+    allow_commands: bool = False,
 ) -> DataDir:
     """Format the audio of a data directory into `out_dir`, going on where an earlier call stopped.
 
     Args:
-        data_dir: Folder with wav.scp, text, utt2spk and perhaps intent.
+        data_dir: Folder with wav.scp, utt2spk and perhaps segments, text and intent.
         out_dir: Folder to make; its wav.scp comes last and begins with `out_dir` as it is given.
         rules: Rate and limits; the defaults of AudioRules if None.
         num_jobs: Processes that work at the same time.
+        allow_commands: Whether entries `<command> |` of wav.scp may be run.
 
     Returns:
         The lists of the utterances that were kept, as written to `out_dir`.
 
     Raises:
-        DataError: If an audio file is missing, or no utterance is kept.
+        DataError: If an audio file is missing, a command is not allowed, an utterance's id cannot
+            name a file, or no utterance is kept.
         ConfigError: If `num_jobs` is not positive.
         StageError: If a worker process is killed.
     """
     data, out_dir = DataDir.read(data_dir), Path(out_dir)
     rules = rules or AudioRules()
+    recordings = sources.recordings_of(data)
     with Workers(num_jobs) as workers:
-        _check_sources(data_dir, data)
-        _discard_outdated(out_dir, data, rules)
-        work = functools.partial(_format_one, out_dir=out_dir, rules=rules)
-        items = list(data.wav.items())
-        outcomes = list(
-            workers.map(work, items, f"format {out_dir}", "utts", chunk_size=CHUNK_FILES)
-        )
+        _check_ids(data_dir, data)
+        sources.check(data_dir, recordings, allow_commands)
+        _discard_outdated(out_dir, recordings, rules)
+        work = functools.partial(_format_recording, out_dir=out_dir, rules=rules)
+        unit = "recordings" if data.segments else "utts"
+        done = workers.map(work, recordings, f"format {out_dir}", unit, chunk_size=CHUNK_FILES)
+        outcomes = [outcome for group in done for outcome in group]
     kept = {outcome.utt_id: outcome.num_samples for outcome in outcomes if not outcome.rejection}
     rejected = {outcome.utt_id: outcome.rejection for outcome in outcomes if outcome.rejection}
     write_scp(out_dir / "rejected.txt", rejected)
@@ -120,13 +103,33 @@ def format_set(
         )
     write_scp(out_dir / "utt2num_samples", kept)
     wav = {utt_id: str(_flac(out_dir, utt_id)) for utt_id in kept}
-    formatted = dataclasses.replace(data.select(set(kept)), wav=wav)
+    formatted = dataclasses.replace(data.select(set(kept)), wav=wav, segments={})
     formatted.write(out_dir)
-    logging.info(
-        "%s: kept %d utterances (%.2f h), rejected %d (rejected.txt)",
-        out_dir, len(kept), sum(kept.values()) / rules.sample_rate / 3600, len(rejected)
-    )  # fmt: skip
+    hours = sum(kept.values()) / rules.sample_rate / 3600
+    logging.info("%s: kept %d utterances (%.2f h)%s", out_dir, len(kept), hours, _count(rejected))
+    _warn_of_clipping(out_dir, outcomes)
     return formatted
+
+
+def _count(rejected: Mapping[str, str]) -> str:
+    """Return how many utterances were rejected, by reason; the reason is up to the colon."""
+    if not rejected:
+        return ", rejected none"
+    reasons = Counter(reason.partition(":")[0] for reason in rejected.values())
+    counts = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+    return f", rejected {len(rejected)} (rejected.txt): {counts}"
+
+
+def _warn_of_clipping(out_dir: Path, outcomes: Sequence[Outcome]) -> None:
+    """Log how many utterances are clipped, and the worst of them."""
+    clipped = [outcome for outcome in outcomes if outcome.clipped]
+    if clipped:
+        worst = max(clipped, key=lambda outcome: outcome.clipped)
+        logging.warning(
+            "%s: %d utterances have more than %.0f %% of their samples at full scale, clipped"
+            " (most: %s, %.1f %%)",
+            out_dir, len(clipped), 100 * CLIPPED_SHARE, worst.utt_id, 100 * worst.clipped
+        )  # fmt: skip
 
 
 def _flac(out_dir: Path, utt_id: str) -> Path:
@@ -134,50 +137,86 @@ def _flac(out_dir: Path, utt_id: str) -> Path:
     return out_dir / "wav" / f"{utt_id}.flac"
 
 
-def _check_sources(data_dir: Path | str, data: DataDir) -> None:
-    """Raise DataError for the first utterance whose id or file cannot be used."""
-    for utt_id, source in data.wav.items():
+def _check_ids(data_dir: Path | str, data: DataDir) -> None:
+    """Raise DataError for the first utterance whose id cannot name files."""
+    for utt_id in data.utterances:
         if "/" in utt_id:
             raise DataError(f"{data_dir}: '{utt_id}' has a '/' and cannot name a file.")
-        if not os.access(source, os.R_OK):
-            raise DataError(f"{data_dir}: {utt_id}: its audio {source} is missing or unreadable.")
+        length = len(utt_id.encode())
+        if length > MAX_ID_BYTES:
+            raise DataError(
+                f"{data_dir}: the utterance id '{utt_id[:40]}...' has {length} bytes and cannot"
+                f" name a file; {MAX_ID_BYTES} are possible, shorten it in all lists."
+            )
 
 
-def _discard_outdated(out_dir: Path, data: DataDir, rules: AudioRules) -> None:
+def _discard_outdated(out_dir: Path, recordings: Sequence[Recording], rules: AudioRules) -> None:
     """Remove what an earlier call made with other rules or from other files, and what it left."""
     (out_dir / "wav.scp").unlink(missing_ok=True)  # a folder with a wav.scp is a complete one
-    settings, sources = out_dir / "format.yaml", out_dir / "source.scp"
+    settings, made_from = out_dir / "format.yaml", out_dir / "source.scp"
+    wanted_sources = {
+        part.utt_id: recording.describe(part)
+        for recording in recordings
+        for part in recording.parts
+    }
     wanted = yaml.safe_dump(dataclasses.asdict(rules), sort_keys=False)
     if settings.exists() and settings.read_text(encoding="utf-8") != wanted:
         logging.info("%s: the rules have changed, its audio is made anew", out_dir)
         shutil.rmtree(out_dir / "wav", ignore_errors=True)
     for unfinished in (out_dir / "wav").glob(".*.tmp.*"):
         unfinished.unlink()
-    if sources.exists():
-        for utt_id, source in read_scp(sources).items():
-            if data.wav.get(utt_id) != source:
+    if made_from.exists():
+        for utt_id, source in read_scp(made_from).items():
+            if wanted_sources.get(utt_id) != source:
                 _flac(out_dir, utt_id).unlink(missing_ok=True)
     (out_dir / "wav").mkdir(parents=True, exist_ok=True)
-    write_scp(sources, data.wav)
+    write_scp(made_from, wanted_sources)
     write_text(settings, wanted)
 
 
-def _format_one(item: tuple[str, str], out_dir: Path, rules: AudioRules) -> Outcome:
-    """Make the flac file of one (utterance id, source file), unless it is there already."""
-    utt_id, source = item
-    destination = _flac(out_dir, utt_id)
-    if (num_samples := _samples_made_before(destination, Path(source))) is not None:
-        return Outcome(utt_id, num_samples)
+def _format_recording(recording: Recording, out_dir: Path, rules: AudioRules) -> list[Outcome]:
+    """Make the flac files of a recording's utterances, but for those that are there already."""
+    known = {part: _made_before(part.utt_id, out_dir, recording.path) for part in recording.parts}
+    missing = [part for part, outcome in known.items() if outcome is None]
+    made: dict[Part, Outcome] = {}
+    if missing:
+        try:
+            with OpenAudio.open(recording) as audio:
+                made = {part: _format_part(audio, part, out_dir, rules) for part in missing}
+        except (Rejected, soundfile.LibsndfileError) as error:
+            made = {part: _reject(part.utt_id, error, out_dir) for part in missing}
+    return [outcome or made[part] for part, outcome in known.items()]
+
+
+def _format_part(audio: OpenAudio, part: Part, out_dir: Path, rules: AudioRules) -> Outcome:
+    """Make the flac file of one utterance."""
     try:
-        wave, rate = _read_mono(source, rules)
-        samples = _to_int16(_resample(wave, rate * rules.speed, rules.sample_rate))
-    except (_Rejected, soundfile.LibsndfileError) as error:
-        destination.unlink(missing_ok=True)
-        broken = "" if isinstance(error, _Rejected) else "broken: "
-        return Outcome(utt_id, 0, broken + " ".join(str(error).split()))
+        wave = rules.read(audio, part)
+    except (Rejected, soundfile.LibsndfileError) as error:
+        return _reject(part.utt_id, error, out_dir)
+    samples = _to_int16(_resample(wave, audio.rate * rules.speed, rules.sample_rate))
+    clipped = float(np.isin(samples, INT16_LIMITS).mean())
+    clipped = clipped if clipped > CLIPPED_SHARE else 0.0
+    _write_flac(part.utt_id, _flac(out_dir, part.utt_id), samples, rules.sample_rate, clipped)
+    return Outcome(part.utt_id, len(samples), clipped=clipped)
+
+
+def _reject(utt_id: str, error: Exception, out_dir: Path) -> Outcome:
+    _flac(out_dir, utt_id).unlink(missing_ok=True)
+    broken = "" if isinstance(error, Rejected) else "broken: "
+    return Outcome(utt_id, 0, broken + " ".join(str(error).split()))
+
+
+def _write_flac(
+    utt_id: str, destination: Path, samples: np.ndarray, sample_rate: int, clipped: float
+) -> None:
+    """Write samples (N,) int16; the file's comment keeps the share that is clipped."""
     # In memory first: libsndfile does not say when a disk is full.
     flac = io.BytesIO()
-    soundfile.write(flac, samples, rules.sample_rate, format="FLAC", subtype="PCM_16")
+    with soundfile.SoundFile(flac, "w", sample_rate, 1, "PCM_16", format="FLAC") as file:
+        if clipped:
+            file.comment = f"{CLIPPED_COMMENT}{clipped:.6f}"
+        file.write(samples)
     try:
         with atomic_write(destination) as temporary:
             temporary.write_bytes(flac.getvalue())
@@ -186,43 +225,23 @@ def _format_one(item: tuple[str, str], out_dir: Path, rules: AudioRules) -> Outc
             f"{utt_id}: {destination} cannot be written ({error.strerror}); make room or choose"
             " another folder, and run it again."
         ) from error
-    return Outcome(utt_id, len(samples))
 
 
-def _samples_made_before(destination: Path, source: Path) -> int | None:
-    """Return the length of an earlier call's file, or None if it must be made (again)."""
+def _made_before(utt_id: str, out_dir: Path, source: Path | None) -> Outcome | None:
+    """Return the outcome of an earlier call, or None if the file must be made (again)."""
+    destination = _flac(out_dir, utt_id)
     if not destination.exists():
         return None
     # Unpacking an archive or copying can set an old modification time, but never an old change
     # time.
-    if source.stat().st_ctime_ns >= destination.stat().st_mtime_ns:
+    if source is not None and source.stat().st_ctime_ns >= destination.stat().st_mtime_ns:
         return None
     try:
-        return soundfile.info(destination).frames
+        with soundfile.SoundFile(destination) as file:
+            clipped = float(file.comment.removeprefix(CLIPPED_COMMENT) or 0)
+            return Outcome(utt_id, file.frames, clipped=clipped)
     except soundfile.LibsndfileError:
         return None
-
-
-def _read_mono(source: str, rules: AudioRules) -> tuple[np.ndarray, int]:
-    """Return (N,) float32, the mean of the channels, and the source's rate; or raise _Rejected."""
-    with soundfile.SoundFile(source) as audio:
-        rate, expected = audio.samplerate, audio.frames
-        seconds = expected / rate
-        # Known from the header: hours of audio are rejected without being read.
-        if seconds < rules.min_seconds:
-            raise _Rejected(f"short: {seconds:.3f} s, at least {rules.min_seconds} s are needed")
-        if seconds > rules.max_seconds:
-            raise _Rejected(f"long: {seconds:.1f} s, at most {rules.max_seconds} s are taken")
-        wave = audio.read(dtype="float32", always_2d=True).mean(axis=1)
-    if len(wave) != expected:
-        raise _Rejected(f"broken: {len(wave)} of {expected} samples can be decoded")
-    if not np.isfinite(wave).all():
-        raise _Rejected("broken: it has samples that are not finite numbers")
-    peak = float(np.abs(wave).max())
-    peak_db = 20 * math.log10(peak) if peak > 0 else -math.inf
-    if peak_db < rules.silence_db:
-        raise _Rejected(f"silent: its peak is {peak_db:.1f} dB, below {rules.silence_db} dB")
-    return wave, rate
 
 
 def _resample(wave: np.ndarray, rate: float, wanted_rate: float) -> np.ndarray:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from typeguard import typechecked
 
-from espnet_stacodec.data_prep.format_audio import AudioRules, format_set
+from espnet_stacodec.data_prep.audio_rules import AudioRules
+from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import read_scp, write_scp

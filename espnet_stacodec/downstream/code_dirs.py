@@ -4,8 +4,9 @@
 frame: t0q0 t0q1 ... t1q0 ...; code c of codebook q (from 0) is written as
 2 + (sum of the sizes of the codebooks before q) + c, after <blank> and <unk>. The source token
 list that belongs to it is <out_dir>/token_list/src_tokens.txt; <out_dir>/codebooks.safetensors
-holds the entries (K, D) of the codebooks, "1", "2", ... . Transcripts, speakers and intents
-lie beside the codes; slu_text is ESPnet's form for SLU, `intent word word ...`.
+holds the entries (K, D) of the codebooks, "1", "2", ... . Speakers and, where the set has them,
+transcripts and intents lie beside the codes; slu_text is ESPnet's form for SLU, `intent word word
+...`.
 """
 
 import functools
@@ -159,7 +160,7 @@ def _read_set(folder: Path, semantic: Path | None) -> DataDir:
 def _write_labels(data: DataDir, folder: Path) -> None:
     """Write text, speakers and intents beside the codes."""
     DataDir(data.wav, data.text, data.utt2spk, data.intent).write(folder)
-    if data.intent:
+    if data.intent and data.text:
         slu = {utt: f"{intent} {data.text[utt]}" for utt, intent in data.intent.items()}
         write_scp(folder / "slu_text", slu)
 

@@ -29,7 +29,7 @@ from typeguard import typechecked
 from espnet_stacodec.downstream.code_bpe import as_characters
 from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
-from espnet_stacodec.downstream.inputs import prepare_inputs
+from espnet_stacodec.downstream.inputs import prepare_inputs, read_labels
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.data_dir import write_spk2utt
@@ -141,8 +141,12 @@ def export_slu1(
         made_with = f"{info.codec_fingerprint} {info.codebooks} {deduplicated}"
         write_arks(scp, codes, made_with, compute, np.float32)
         _write_labels(folder, inputs / part, "text", "extracted")
-        words = read_scp(codes_dir / part / "text")
-        write_scp(folder / "transcript", {utt: words[utt] for utt in codes if utt in words})
+        words = read_labels(codes_dir / part, "text")
+        if not words:
+            raise DataError(
+                f"{codes_dir / part}: there are no transcripts (text), which slu1 reads."
+            )
+        write_scp(folder / "transcript", {utt: words[utt] for utt in codes if words.get(utt)})
         frames = {utt: len(kaldiio.load_mat(place)) // n for utt, place in codes.items()}
         write_scp(folder / "feats_shape", {utt: f"{t},{dim}" for utt, t in frames.items()})
         _write_lines(folder / "feats_dim", [str(dim)])

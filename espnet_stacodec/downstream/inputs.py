@@ -174,6 +174,12 @@ def read_code_places(folder: Path) -> dict[str, str]:
     return {utt: str(folder / Path(place).name) for utt, place in read_scp(scp).items()}
 
 
+def read_labels(folder: Path, name: str) -> dict[str, str]:
+    """Return a set's transcripts (`text`) or intents (`intent`); {} where it has none."""
+    path = folder / name
+    return read_scp(path, allow_empty=name == "text") if path.exists() else {}
+
+
 def _read_set(
     folder: Path,
     kind: str,
@@ -181,11 +187,17 @@ def _read_set(
     target: Target,
 ) -> dict[str, Mapping[str, str]]:
     """Return the lists of a set, of the utterances that have all: `kind`, text, utt2spk, intent."""
-    words = read_scp(folder / "text")
-    intents = read_scp(folder / "intent") if (folder / "intent").exists() else {}
+    words, intents = read_labels(folder, "text"), read_labels(folder, "intent")
     text = {
         utt: target.text(words.get(utt, ""), intents.get(utt)) for utt in sorted({*words, *intents})
     }
+    if not any(text.values()):
+        needed = {"text": target.has_words, "intent": target.label is not None}
+        names = " and ".join(name for name, is_needed in needed.items() if is_needed)
+        raise DataError(
+            f"{folder}: there is nothing to recognize in this set, it lacks {names}; a codec needs"
+            " none, but this target does: prepare its data with them."
+        )
     lacking = {
         kind: sorted(set(text) - set(inputs)),
         "text": sorted(utt for utt in inputs if not text.get(utt)),

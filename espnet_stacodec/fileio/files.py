@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, Kaldi's two-column lists, and content fingerprints."""
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -42,26 +43,30 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_scp(path: Path | str) -> dict[str, str]:
+def read_scp(path: Path | str, allow_empty: bool = False) -> dict[str, str]:
     """Read `<utterance id> <value>` lines (wav.scp, text, utt2spk, semantic.scp, ...).
 
+    The lines are read as ESPnet reads them: any white space ends the utterance id, and a line ends
+    with LF, CRLF or CR. A byte order mark is skipped.
+
+    Args:
+        path: The list.
+        allow_empty: Whether a line may have no value, as transcripts may; it is "" then.
+
     Raises:
-        DataError: If the file is missing or empty, a line has no value, or ids are repeated or
-            not sorted (as `LC_ALL=C sort` sorts them).
+        DataError: If the file is missing, empty or not UTF-8, a line has no value, or ids are
+            repeated or not sorted (as `LC_ALL=C sort` sorts them).
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage that makes it first.")
-    try:
-        # Not splitlines(), which also cuts at characters that may be part of a transcript.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a UTF-8 text file ({error}).") from error
     entries: dict[str, str] = {}
     previous = ""
-    for number, line in enumerate(lines if any(lines) else [], 1):
-        utt_id, _, value = line.strip().partition(" ")
-        if not value.strip():
+    for number, line in enumerate(_read_lines(path), 1):
+        if not line.strip():
+            raise DataError(f"{path}:{number}: the line is blank; remove it.")
+        utt_id, *rest = line.strip().split(maxsplit=1)
+        if not rest and not allow_empty:
             raise DataError(f"{path}:{number}: '{line}' has no value after the utterance id.")
         if utt_id in entries:
             raise DataError(f"{path}:{number}: utterance id '{utt_id}' is there twice.")
@@ -69,17 +74,35 @@ def read_scp(path: Path | str) -> dict[str, str]:
             raise DataError(
                 f"{path}:{number}: '{utt_id}' comes after '{previous}'; sort it with LC_ALL=C sort."
             )
-        entries[utt_id] = value.strip()
+        entries[utt_id] = rest[0] if rest else ""
         previous = utt_id
     if not entries:
         raise DataError(f"{path}: there are no utterances in it.")
     return entries
 
 
+def _read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 text file, without their ends."""
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}: this is UTF-16 text; convert it to UTF-8, e.g. with iconv.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}:{number}: byte 0x{content[error.start]:02x} is not UTF-8 text; convert the"
+            " file, e.g. with iconv."
+        ) from error
+    # Not splitlines(), which also cuts at characters that may be part of a transcript.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+    return lines if any(lines) else []
+
+
 def write_scp(path: Path | str, entries: Mapping[str, object]) -> None:
     """Write `<utterance id> <value>` lines, sorted as `LC_ALL=C sort` sorts them, atomically."""
-    lines = (f"{utt_id} {entries[utt_id]}\n" for utt_id in sorted(entries, key=str.encode))
-    write_text(path, "".join(lines))
+    lines = (f"{utt_id} {entries[utt_id]}" for utt_id in sorted(entries, key=str.encode))
+    write_text(path, "".join(f"{line.removesuffix(' ')}\n" for line in lines))
 
 
 def fingerprint(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from espnet_stacodec.bin import format_audio as command
-from espnet_stacodec.data_prep.format_audio import AudioRules, format_set
+from espnet_stacodec.data_prep.audio_rules import AudioRules
+from espnet_stacodec.data_prep.format_audio import MAX_ID_BYTES, format_set
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import read_scp
@@ -46,13 +47,15 @@ def sources(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "page.flac").write_bytes(b"<html>")
     not_finite = np.where(np.arange(8000) == 100, np.nan, NOISE / 32768).astype(np.float32)
     soundfile.write(tmp_path / "nan.wav", not_finite, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "loud.wav", NOISE.astype(np.float32), 16000, subtype="FLOAT")
     return {path.stem: path for path in tmp_path.iterdir()}
 
 
 KEPT = {"good": 8000, "stereo44": 2902, "low8": 16000}
 
 
-def test_kept_and_rejected(sources, tmp_path):
+def test_kept_and_rejected(sources, tmp_path, caplog):
+    caplog.set_level("INFO")
     out = tmp_path / "out"
     returned = format_set(write_set(tmp_path, sources), out)
     assert {u: int(n) for u, n in read_scp(out / "utt2num_samples").items()} == KEPT
@@ -68,9 +71,13 @@ def test_kept_and_rejected(sources, tmp_path):
     reasons = {utt_id: reason.split(":")[0] for utt_id, reason in rejected.items()}
     assert reasons == {
         "short": "short", "empty": "short", "long": "long", "silent": "silent", "zero": "silent",
-        "cut": "broken", "page": "broken", "nan": "broken",
+        "cut": "broken", "page": "broken", "nan": "broken", "loud": "loud",
     }  # fmt: skip
     assert rejected["short"] == "short: 0.100 s, at least 0.1 s are needed"
+    peak = int(abs(NOISE).max())
+    assert rejected["loud"].startswith(f"loud: its peak is {peak} and full scale is 1; perhaps")
+    counts = "rejected 9 (rejected.txt): 3 broken, 2 short, 2 silent, 1 long, 1 loud"
+    assert f"kept 3 utterances (0.00 h), {counts}" in caplog.text
     assert rejected["zero"] == "silent: its peak is -inf dB, below -60.0 dB"
 
 
@@ -84,6 +91,23 @@ def test_sixteen_bit_mono_is_unchanged_and_channels_are_averaged(tmp_path):
     np.testing.assert_array_equal(soundfile.read(wav["mono"], dtype="int16")[0], loud)
     halves = soundfile.read(wav["two"], dtype="int16")[0]
     np.testing.assert_array_equal(halves, np.rint(loud / 2))
+
+
+def test_clipped_audio_is_counted_also_by_a_later_run(tmp_path, caplog):
+    clean = np.clip(NOISE / 32768 * 2, -0.99, 0.99).astype(np.float32)
+    audio = {}
+    for utt_id, loudest in {"a": 0, "b": 80, "c": 200, "d": 400}.items():
+        wave = clean.copy()
+        wave[:loudest] = 1.5  # more than 1 % of 8000 samples are 81
+        audio[utt_id] = tmp_path / f"{utt_id}.wav"
+        soundfile.write(audio[utt_id], wave, 16000, subtype="FLOAT")
+    settle()
+    data = write_set(tmp_path, audio)
+    for _ in range(2):
+        caplog.clear()
+        format_set(data, tmp_path / "out")
+        said = "2 utterances have more than 1 % of their samples at full scale, clipped (most: d, 5"
+        assert said in caplog.text
 
 
 def test_resampling_keeps_a_tone(tmp_path):
@@ -175,11 +199,23 @@ def test_bad_input(tmp_path):
     data = write_set(tmp_path, {"x/a": tmp_path / "a.wav"})
     with pytest.raises(DataError, match="'x/a' has a '/'"):
         format_set(data, out)
+    data = write_set(tmp_path, {"ü" * 65: tmp_path / "a.wav"})
+    with pytest.raises(
+        DataError, match=r"the utterance id 'ü+\.\.\.' has 130 bytes and cannot name"
+    ):
+        format_set(data, out)
     with pytest.raises(ConfigError, match="--nj 1 or more"):
         format_set(data, out, num_jobs=0)
     with pytest.raises(ConfigError, match=r"from 2.0 to 1.0 s"):
         AudioRules(min_seconds=2.0, max_seconds=1.0)
     assert not out.exists()
+
+
+def test_the_longest_id_names_files_in_all_stages(tmp_path):
+    soundfile.write(tmp_path / "a.wav", NOISE, 16000)
+    longest = "x" * MAX_ID_BYTES
+    wav = format_set(write_set(tmp_path, {longest: tmp_path / "a.wav"}), tmp_path / "out").wav
+    assert Path(wav[longest]).exists()
 
 
 def test_full_disk_names_utterance_and_file(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from espnet_stacodec.bin import perturb_speed as command
-from espnet_stacodec.data_prep.format_audio import AudioRules, format_set
+from espnet_stacodec.data_prep.audio_rules import AudioRules
+from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.data_prep.speed_perturbation import perturb_set
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.data_dir import DataDir

@@ -99,6 +99,14 @@ def test_the_entries_of_the_codebooks_decode_the_codes(sta_experiment, toy_task,
     torch.testing.assert_close(torch.from_numpy(latents), decoded)
 
 
+def test_sets_without_transcripts_are_encoded(plain_experiment, toy_task, labelled):
+    for part in toy_task.FRAMES:
+        (labelled / "raw" / part / "text").unlink()
+    dump_codes(plain_experiment, labelled / "raw", None, ["valid"], labelled / "codes")
+    names = {path.name for path in (labelled / "codes" / "valid").glob("[!.]*")}
+    assert {"codes.scp", "utt2spk", "intent"} < names and not {"text", "slu_text"} & names
+
+
 def test_dump_codes_again_does_nothing(sta_experiment, toy_task, labelled):
     out = labelled / "codes"
     dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)

@@ -157,6 +157,14 @@ def test_dumps_of_other_codes_are_not_overwritten(codes_dir, tmp_path):
     assert before == {utt: kaldiio.load_mat(place).tolist() for utt, place in read_scp(scp).items()}
 
 
+def test_slu_needs_transcripts(codes_dir, tmp_path):
+    (codes_dir / "train" / "text").unlink()
+    with pytest.raises(
+        DataError, match=r"codes/train: there are no transcripts \(text\), which slu1"
+    ):
+        export_slu1(codes_dir, SETS, tmp_path / "dump", target="intent")
+
+
 def test_features_need_entries(codes_dir, tmp_path):
     (codes_dir / VECTORS_NAME).unlink()
     with pytest.raises(DataError, match="entries of these codebooks are not known"):

@@ -178,6 +178,26 @@ def test_too_many_utterances_without_something(codes_dir, tmp_path, lacking):
     assert not (tmp_path / "dump" / "test" / "codes.scp").exists()
 
 
+@pytest.mark.parametrize(
+    ("gone", "target", "needed"),
+    [
+        ("text", "words", "it lacks text; a codec needs none, but this target does"),
+        ("text", "intent_words", "it lacks text and intent;"),
+        ("intent", "scenario", "it lacks intent;"),
+    ],
+)
+def test_sets_without_labels_are_said_to_have_none(codes_dir, tmp_path, gone, target, needed):
+    (codes_dir / "train" / gone).unlink()
+    with pytest.raises(DataError, match=f"codes/train: there is nothing to recognize .*{needed}"):
+        prepare_inputs(codes_dir, ["train"], "1", target, tmp_path / "out")
+
+
+def test_intents_need_no_transcripts(codes_dir, tmp_path):
+    (codes_dir / "train" / "text").unlink()
+    prepare_inputs(codes_dir, ["train"], "1", "intent", tmp_path / "out")
+    assert set(read_scp(tmp_path / "out" / "train" / "text").values()) == {"lights"}
+
+
 def test_few_utterances_without_text_are_left_out(codes_dir, tmp_path, monkeypatch, caplog):
     from espnet_stacodec.downstream import inputs
 

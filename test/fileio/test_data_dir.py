@@ -1,9 +1,11 @@
 """Kaldi-style data directories."""
 
+import dataclasses
+
 import pytest
 
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.data_dir import DataDir
+from espnet_stacodec.fileio.data_dir import DataDir, Segment, parse_segment
 from espnet_stacodec.fileio.files import read_scp, write_scp
 
 WHOLE = DataDir(
@@ -20,10 +22,52 @@ def test_a_set_comes_back_as_it_was_written(tmp_path):
     assert read_scp(tmp_path / "spk2utt") == {"ann": "a1 a2", "bob": "b1"}
 
 
-def test_intents_are_optional(tmp_path):
-    DataDir(WHOLE.wav, WHOLE.text, WHOLE.utt2spk).write(tmp_path)
-    assert not (tmp_path / "intent").exists()
-    assert DataDir.read(tmp_path).intent == {}
+def test_transcripts_and_intents_are_optional(tmp_path):
+    WHOLE.write(tmp_path)
+    bare = DataDir(WHOLE.wav, {}, WHOLE.utt2spk)
+    bare.write(tmp_path)  # what the set before had is gone
+    assert {path.name for path in tmp_path.iterdir()} == {"wav.scp", "utt2spk", "spk2utt"}
+    assert DataDir.read(tmp_path) == bare
+
+
+def test_a_transcript_may_be_empty_but_not_missing(tmp_path):
+    silent = dataclasses.replace(WHOLE, text={**WHOLE.text, "a2": ""})
+    silent.write(tmp_path)
+    assert DataDir.read(tmp_path) == silent
+
+
+SEGMENTED = DataDir(
+    wav={"r1": "r1.wav", "r2": "r2.wav"},
+    text={},
+    utt2spk={"a1": "ann", "a2": "ann"},
+    segments={"a1": "r1 0 1.5", "a2": "r1 1.5 -1"},
+)
+
+
+def test_segments_are_the_utterances(tmp_path):
+    SEGMENTED.write(tmp_path)
+    assert DataDir.read(tmp_path) == SEGMENTED
+    assert list(SEGMENTED.utterances) == ["a1", "a2"] and list(WHOLE.utterances) == list(WHOLE.wav)
+    part = SEGMENTED.select({"a2"})
+    assert part.segments == {"a2": "r1 1.5 -1"} and part.wav == SEGMENTED.wav
+    assert parse_segment("r1 1.5 -1", "") == Segment("r1", 1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("r1 0", r"a: 'r1 0' is not `<recording> <start> <end>`"),
+        ("r1 0 1 2", "is not `<recording>"),
+        ("r1 0 end", "is not `<recording>"),
+        ("r1 2 1.5", r"a: there is nothing between 2 and 1\.5 s"),
+        ("r1 -1 1", "nothing between -1 and 1 s"),
+        ("r1 nan 1", "nothing between nan"),
+        ("r1 0 inf", "nothing between 0 and inf"),
+    ],
+)
+def test_malformed_segments(value, message):
+    with pytest.raises(DataError, match=message):
+        parse_segment(value, "a")
 
 
 def test_a_part_of_a_set():
@@ -38,7 +82,12 @@ def test_a_part_of_a_set():
         ("text", {"a1": "one", "a2": "two"}, "b1 is missing in text"),
         ("utt2spk", {"a1": "s", "a2": "s", "b1": "s", "c1": "s"}, "c1 is missing in wav.scp"),
         ("intent", {"a1": "x"}, "a2 is missing in intent"),
-        ("wav.scp", {"a1": "1", "a2": "sox 2 |", "b1": "3"}, r"a2 is a command \('sox 2 \|'\)"),
+        (
+            "segments",
+            {"a1": "r 0 1", "a2": "a1 0 1"},
+            "segments: a1 is part of recording 'r', which",
+        ),
+        ("segments", {"a1": "a1 0 1", "a2": "a1 1 2"}, "b1 is missing in segments"),
     ],
 )
 def test_lists_that_disagree(tmp_path, name, entries, message):

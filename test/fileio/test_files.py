@@ -57,12 +57,13 @@ def test_a_list_comes_back_as_it_was_written(tmp_path):
         (b"", "a.scp: there are no utterances"),
         (b"a 1\nb\n", "a.scp:2: 'b' has no value"),
         (b"a 1\nb  \n", "a.scp:2: 'b  ' has no value"),
-        (b"a 1\n\nb 2\n", "a.scp:2: '' has no value"),
+        (b"a 1\n\nb 2\n", "a.scp:2: the line is blank; remove it"),
         (b"a 1\na 2\n", "a.scp:2: utterance id 'a' is there twice"),
         (b"a 1\nb 2\na 2\n", "a.scp:3: utterance id 'a' is there twice"),
         (b"b 1\na 2\n", "a.scp:2: 'a' comes after 'b'; sort it with LC_ALL=C"),
         (b"a 1\nB 2\n", "a.scp:2: 'B' comes after 'a'"),
-        (b"a \xff\n", "a.scp: .*UTF-8"),
+        (b"a 1\nb \xff\n", "a.scp:2: byte 0xff is not UTF-8 text; convert"),
+        ("a 1\n".encode("utf-16"), "a.scp: this is UTF-16 text; convert it to UTF-8"),
     ],
 )
 def test_bad_lists_are_errors_that_name_file_and_line(tmp_path, content, message):
@@ -70,6 +71,39 @@ def test_bad_lists_are_errors_that_name_file_and_line(tmp_path, content, message
         (tmp_path / "a.scp").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_scp(tmp_path / "a.scp")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a\tx  y\nb\t1\n",
+        b"a x  y\r\nb 1\r\n",
+        b"a x  y\rb 1\r",
+        b"\xef\xbb\xbfa x  y\nb 1",
+        b" a \t x  y \t\nb\x0b1\n",
+        "a\u00a0x  y\nb\u30001\n".encode(),
+    ],
+    ids=["tabs", "CRLF", "CR", "byte order mark", "mixed", "other white space"],
+)
+def test_lists_are_read_as_espnet_reads_them(tmp_path, content):
+    from espnet2.fileio.read_text import read_2columns_text
+
+    (tmp_path / "a.scp").write_bytes(content)
+    assert read_scp(tmp_path / "a.scp") == {"a": "x  y", "b": "1"}
+    theirs = read_2columns_text(tmp_path / "a.scp")
+    assert {utt_id.lstrip("\ufeff"): value for utt_id, value in theirs.items()} == {
+        "a": "x  y",
+        "b": "1",
+    }
+
+
+def test_values_may_be_empty_where_that_is_allowed(tmp_path):
+    entries = {"a": "", "b": "x", "c": ""}
+    write_scp(tmp_path / "text", entries)
+    assert (tmp_path / "text").read_bytes() == b"a\nb x\nc\n"
+    assert read_scp(tmp_path / "text", allow_empty=True) == entries
+    with pytest.raises(DataError, match="text:1: 'a' has no value"):
+        read_scp(tmp_path / "text")
 
 
 def test_a_fingerprint_depends_on_everything_but_the_order():
