@@ -23,6 +23,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--path_or_url", help="checkpoint to use instead of the one in --config")
     parser.add_argument("--dump_dir", type=Path, default=Path("dump/raw"), help="formatted audio")
     parser.add_argument("--out_dir", type=Path, default=Path("dump/semantic"), help="gets <tag>/")
+    parser.add_argument(
+        "--tag_suffix",
+        default="",
+        help="ends the tag of a tokenizer that is fitted here, e.g. _train_clean_100",
+    )
     parser.add_argument("--train_set", default="train", help="set that k-means is fitted on")
     parser.add_argument("--sets", nargs="+", default=[], help="sets to tokenize")
     parser.add_argument("--nj", type=int, default=1, help="number of processes")
@@ -43,7 +48,7 @@ def extract(args: argparse.Namespace) -> None:
         tag = TokenizerInfo.read(args.semantic_tokens).tag
     else:
         config = UpstreamConfig.read(args.config, args.path_or_url)
-        tag = config.tag
+        tag = config.tag + args.tag_suffix
     if args.print_tag:
         print(tag)  # noqa: T201 - the answer, for recipes to read
         return

@@ -18,6 +18,7 @@ from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.files import atomic_write
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.backends import build_upstream
+from espnet_stacodec.semantic.fit_data import FitData
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.token_files import (
     Utterance,
@@ -158,14 +159,16 @@ def fit_tokenizer(
     """Fit k-means on `train_dir` and write the tokenizer to `out_dir`, unless it is there.
 
     Raises:
-        ConfigError: If `out_dir` holds a tokenizer of another configuration.
+        ConfigError: If `out_dir` holds a tokenizer of another configuration or other audio.
         DataError: If the audio has fewer frames than clusters, or cannot be read.
     """
     out_dir = Path(out_dir)
+    utterances = read_utterances(train_dir)
+    fit_data = FitData.of(Path(train_dir), utterances)
     if (out_dir / INFO_NAME).exists():
         _check_same(config, read_config(out_dir), out_dir)
+        fit_data.check(out_dir)
         return TokenizerInfo.read(out_dir)
-    utterances = read_utterances(train_dir)
     if sum(utterance.num_frames for utterance in utterances) < config.num_clusters:
         raise DataError(
             f"{train_dir}: too little audio for {config.num_clusters} clusters, which need as many"
@@ -180,7 +183,8 @@ def fit_tokenizer(
     kmeans = KMeans.fit(
         features, config.num_clusters, config.seed, config.batch_frames, config.passes
     )
-    SemanticTokenizer(upstream, kmeans).save(out_dir)
+    fit_data.write(out_dir)
+    SemanticTokenizer(upstream, kmeans).save(out_dir)  # last: with it the folder is complete
     shutil.rmtree(parts)
     return TokenizerInfo.read(out_dir)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from espnet2.fileio.read_text import read_2columns_text
 from espnet2.gan_codec.espnet_model import ESPnetGANCodecModel
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
@@ -103,7 +104,7 @@ class STACodecTask(GANCodecTask):
     ) -> AbsIterFactory:
         """Build the iterator: chunks in training, whole utterances otherwise."""
         check_token_files(iter_options.data_path_and_name_and_type, args.semantic_tokenizer)
-        check_utterances(iter_options.data_path_and_name_and_type)
+        check_utterances(iter_options.data_path_and_name_and_type, iter_options.shape_files)
         if mode != "train":
             return cls.build_sequence_iter_factory(args, iter_options, mode)
         # Short items are collated, which tells their lengths, instead of being dropped.
@@ -187,16 +188,26 @@ def check_token_range(utt_id: str, tokens: np.ndarray, num_tokens: int) -> None:
         )
 
 
-def check_utterances(data_paths: Sequence[tuple[str, str, str]]) -> None:
-    """Raise DataError if a stream lacks an utterance that the first one has."""
+def check_utterances(
+    data_paths: Sequence[tuple[str, str, str]], shape_files: Sequence[str]
+) -> None:
+    """Raise DataError if a stream lacks utterances of the first, or statistics are of others."""
     first, *others = data_paths
-    utt_ids = read_scp(first[0])
+    utt_ids = set(read_scp(first[0]))
     for path, _, _ in others:
-        missing = sorted(set(utt_ids) - set(read_scp(path)))
+        missing = sorted(utt_ids - set(read_scp(path)))
         if missing:
             raise DataError(
                 f"{path}: {len(missing)} utterances of {first[0]} are missing (first:"
                 f" {missing[0]}); run the stage that makes it again."
+            )
+    for path in shape_files:
+        # ESPnet writes them in the order of its batches, so they are no sorted list.
+        differing = sorted(utt_ids ^ set(read_2columns_text(path)))
+        if differing:
+            raise DataError(
+                f"{path}: these are statistics of other utterances than those of {first[0]}:"
+                f" {len(differing)} differ (first: {differing[0]}); make them again (stage 4)."
             )
 
 

@@ -228,6 +228,8 @@ def test_command_prints_the_tag_only(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "a.yaml").write_text("upstream: mfcc\nlayer: 0\nnum_clusters: 6\n")
     main(["--config", str(tmp_path / "a.yaml"), "--print_tag"])
     assert capsys.readouterr().out == "mfcc_l0_km6\n"
+    main(["--config", str(tmp_path / "a.yaml"), "--tag_suffix", "_other", "--print_tag"])
+    assert capsys.readouterr().out == "mfcc_l0_km6_other\n"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import torch
 import yaml
 
 from espnet_stacodec.bin import train as command
-from espnet_stacodec.errors import ConfigError, LengthError, TokenError
-from espnet_stacodec.fileio.files import read_scp
+from espnet_stacodec.errors import ConfigError, DataError, LengthError, TokenError
+from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.semantic.tokenizer_info import TokenizerInfo
 from espnet_stacodec.tasks.stacodec import (
@@ -214,6 +214,22 @@ def test_the_command_names_what_is_missing(toy_task, tmp_path):
             command.main(toy_task.options(tmp_path / "e", train_data_path_and_name_and_type=data))
         assert re.search(f"train: error: .*{message}", str(end.value.code))
         assert "\n" not in str(end.value.code)
+
+
+def test_statistics_need_not_be_sorted(toy_task, tmp_path):
+    shapes = (toy_task.folder / "stats" / "train" / "audio_shape").read_text().splitlines()
+    (tmp_path / "audio_shape").write_text("\n".join(shapes[::-1]) + "\n")
+    toy_task.train(tmp_path / "exp", train_shape_file=[str(tmp_path / "audio_shape")], max_epoch=1)
+
+
+@pytest.mark.parametrize("change", [{"train9": "800"}, {"train3": None}])
+def test_statistics_of_other_utterances_are_refused(toy_task, tmp_path, change):
+    """As where a data set was prepared again, or another one is trained on."""
+    shapes = read_scp(toy_task.folder / "stats" / "train" / "audio_shape") | change
+    path = tmp_path / "audio_shape"
+    write_scp(path, {utt_id: shape for utt_id, shape in shapes.items() if shape})
+    with pytest.raises(DataError, match=r"audio_shape: these are statistics of other utterances"):
+        toy_task.train(tmp_path / "exp", train_shape_file=[str(path)])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
