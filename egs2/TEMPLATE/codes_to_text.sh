@@ -38,9 +38,13 @@ $(sed -n '/^stage=/,/^test_sets=/s/^/  --/p' "${BASH_SOURCE[0]}")"
 
 # shellcheck source=../../tools/stages.sh
 . ../../../tools/stages.sh
-for name in train_config train_set valid_set test_sets; do
-    [[ -n ${!name} ]] || fail "--$name is not given."
-done
+whole_numbers nj inference_nj ngpu src_nbpe nbpe
+names_of_sets train_set valid_set test_sets
+[[ -n $train_config ]] || fail "--train_config is not given."
+[[ $input =~ ^(codes|audio)$ ]] || fail "--input is codes or audio, not '$input'."
+[[ $task != mt || $input != audio ]] || task=asr # ESPnet's translation task reads no audio
+train_words=()
+split_words train_args "$train_args" train_words
 read -ra tests <<<"$test_sets"
 sets=("$train_set" "$valid_set" "${tests[@]}")
 raw=$codec_recipe/$codec_dumpdir/raw
@@ -59,8 +63,9 @@ elif [[ -n $codes_dir ]]; then
     name=$(basename "$(dirname "$codes_dir")")
 else
     if [[ -z $codec_exp ]]; then
-        mapfile -t candidates < <(compgen -G "$codec_recipe/exp/codec_*/valid.*.best.pth" |
-            xargs -r -n 1 dirname | sort -u)
+        mapfile -t candidates < <(for model in "$codec_recipe"/exp/codec_*/valid.*.best.pth; do
+            [[ ! -e $model ]] || dirname "$model"
+        done | sort -u)
         ((${#candidates[@]})) || fail "no codec in $codec_recipe/exp; run $codec_recipe/run.sh first."
         ((${#candidates[@]} == 1)) ||
             fail "several codecs; choose one with --codec_exp: ${candidates[*]}"
@@ -77,7 +82,7 @@ if [[ $input == codes ]]; then
     [[ $deduplicate == false ]] || name+=_dedup
     ((src_nbpe == 0)) || name+=_bpe$src_nbpe
 fi
-name+=_$target
+name+=_$target$other_set
 inputs=$dumpdir/inputs/$name
 units=$token_type
 [[ $token_type != bpe ]] || units="bpe$nbpe"
@@ -85,6 +90,7 @@ token_dir=$inputs/$units
 exp=$expdir/${task:?mt, asr or slu}_${tag:-$(basename "$train_config" .yaml)_${name}_$units}
 stats=$exp/stats
 decode_dir=$exp/decode
+folders "$inputs" "$exp"
 
 if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; then
     # In the codec recipe's folder, which the paths of its lists begin at.
@@ -94,6 +100,7 @@ if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; 
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.tokens_as_codes \
             --semantic_dir "$from" "${made[@]}")
     elif [[ -n $codec_exp && $codes_dir != "$codec_exp"/* ]]; then
+        need_gpus
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.dump_codes --model "$from" \
             "${made[@]}" --nj "$nj" --device "$device")
     fi
@@ -135,14 +142,14 @@ if [[ $input == codes && -e $inputs/codes.json ]]; then # written last in stage 
     fi
 fi
 shape=$(cut -d, -f2 <<<"$stream")_shape
-# shellcheck disable=SC2086  # several options in one word
 train() { # train FOLDER OPTION...
     python -m espnet_stacodec.bin.espnet "${task}_train" --config "$train_config" \
         --output_dir "$1" "${options[@]}" \
         --train_data_path_and_name_and_type "$inputs/$train_set/$stream" \
         --train_data_path_and_name_and_type "$inputs/$train_set/text,text,text" \
         --valid_data_path_and_name_and_type "$inputs/$valid_set/$stream" \
-        --valid_data_path_and_name_and_type "$inputs/$valid_set/text,text,text" "${@:2}" $train_args
+        --valid_data_path_and_name_and_type "$inputs/$valid_set/text,text,text" "${@:2}" \
+        "${train_words[@]}"
 }
 if begin 4 "statistics: $stats"; then
     need 3 "$token_dir/tokens.txt"
@@ -150,6 +157,7 @@ if begin 4 "statistics: $stats"; then
 fi
 if begin 5 "training: $exp"; then
     need 4 "$stats/train/$shape"
+    need_gpus
     train "$exp" --train_shape_file "$stats/train/$shape" --valid_shape_file "$stats/valid/$shape" \
         --ngpu "$ngpu" --resume true \
         --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)" \

@@ -5,6 +5,5 @@
 set -euo pipefail
 
 task=mt
-[[ " $* " != *" --input audio "* ]] || task=asr
 # shellcheck source=../codes_to_text.sh
 . ../../TEMPLATE/codes_to_text.sh

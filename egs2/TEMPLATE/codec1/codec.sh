@@ -10,6 +10,7 @@ ngpu=0               # GPUs of stages 3, 5, 6; 0 uses the CPU
 dumpdir=dump
 expdir=exp
 local_data_opts=     # further options of local/data.sh
+allow_commands=false # whether stage 2 runs entries "command |" of data/*/wav.scp
 min_seconds=0.2      # shorter audio is rejected in stage 2
 max_seconds=40       # longer audio, too
 speed_perturb_factors= # e.g. "0.9 1.0 1.1": train the codec on copies of these speeds
@@ -19,7 +20,7 @@ semantic_tokens=     # folder of precomputed tokens, used instead of ssl_config
 train_config=        # codec and training
 train_args=          # further options of training, e.g. "--max_epoch 10"
 tag=                 # name of the experiment; derived from the configurations if empty
-inference_model=     # checkpoint of stage 6; the best one if empty
+inference_model=     # checkpoint of stages 6 to 9, e.g. 10epoch.pth; the best one if empty
 train_set=
 valid_set=
 test_sets=
@@ -33,9 +34,18 @@ $(sed -n '/^stage=/,/^hub_repo=/s/^/  --/p' "$0")"
 
 # shellcheck source=../../../tools/stages.sh
 . ../../../tools/stages.sh
-for name in ssl_config train_config train_set valid_set test_sets; do
+whole_numbers nj inference_nj ngpu
+numbers min_seconds max_seconds
+names_of_sets train_set valid_set test_sets
+for name in ssl_config train_config; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
 done
+[[ $inference_model != */* ]] ||
+    fail "--inference_model is the name of a checkpoint in the experiment, not '$inference_model'."
+data_words=() train_words=() factors=()
+split_words local_data_opts "$local_data_opts" data_words
+split_words train_args "$train_args" train_words
+split_words speed_perturb_factors "$speed_perturb_factors" factors
 
 read -ra tests <<<"$test_sets"
 sets=("$train_set" "$valid_set" "${tests[@]}")
@@ -49,47 +59,59 @@ if [[ -n $semantic_tokens ]]; then
 else
     token_options=(--config "$ssl_config" ${ssl_path:+--path_or_url "$ssl_path"})
 fi
-tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --print_tag)
+tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" \
+    --tag_suffix "$other_set" --print_tag)
 semantic_dir=$dumpdir/semantic/$tokens_name
 token_lists=("${all_sets[@]/#/$semantic_dir/}")
 token_lists=("${token_lists[@]/%//semantic.scp}")
-exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$tokens_name$sp}
-stats=$expdir/codec_stats_$tokens_name$sp
-decode_dir=$exp/decode${inference_model:+_${inference_model%.pth}}
+# Precomputed tokens are the same for each training set.
+data_name=$tokens_name
+[[ $data_name == *"$other_set" ]] || data_name+=$other_set
+exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$data_name$sp}
+stats=$expdir/codec_stats_$data_name$sp
+# What another checkpoint than the best one gives has its name.
+other_model=${inference_model:+_${inference_model%.pth}}
+model=(--model "$exp" ${inference_model:+--model_file "$inference_model"})
+decode_dir=$exp/decode$other_model
+codes_dir=$exp/codes$other_model
+archive=$exp$other_model.zip
+folders "$dumpdir" "$exp"
 
 if begin 1 "data preparation"; then
-    # shellcheck disable=SC2086  # several options in one variable
     local/data.sh --train_set "$train_set" --valid_set "$valid_set" --test_sets "$test_sets" \
-        $local_data_opts
+        "${data_words[@]}"
 fi
 if begin 2 "format and filter audio"; then
+    commands=()
+    [[ $allow_commands == false ]] || commands=(--allow_commands)
     for name in "${sets[@]}"; do
         need 1 "data/$name/wav.scp"
         python -m espnet_stacodec.bin.format_audio --data_dir "data/$name" \
             --out_dir "$dumpdir/raw/$name" --min_seconds "$min_seconds" \
-            --max_seconds "$max_seconds" --nj "$nj"
+            --max_seconds "$max_seconds" --nj "$nj" "${commands[@]}"
     done
     if [[ -n $sp ]]; then
-        # shellcheck disable=SC2086  # several factors in one variable
         python -m espnet_stacodec.bin.perturb_speed --data_dir "$dumpdir/raw/$train_set" \
-            --out_dir "$dumpdir/raw/$train_set$sp" --factors $speed_perturb_factors --nj "$nj"
+            --out_dir "$dumpdir/raw/$train_set$sp" --factors "${factors[@]}" --nj "$nj"
     fi
 fi
 if begin 3 "semantic tokens: $tokens_name"; then
     need 2 "${raw_lists[@]}"
-    python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" \
+    need_gpus
+    python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --tag_suffix "$other_set" \
         --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${all_sets[@]}" \
         --out_dir "$dumpdir/semantic" --nj "$nj" --device "$device"
 fi
 
-streams() { # streams SET train|valid: the data options of ESPnet
-    printf -- '--%s_data_path_and_name_and_type %s ' \
-        "$2" "$dumpdir/raw/$1/wav.scp,audio,sound" "$2" "$semantic_dir/$1/semantic.scp,semantic,kaldi_ark"
-}
-# shellcheck disable=SC2046,SC2086  # several options in one word
 train() { # train FOLDER OPTION...
+    local set kind data=()
+    for kind in train valid; do
+        if [[ $kind == train ]]; then set=$train_set$sp; else set=$valid_set; fi
+        data+=("--${kind}_data_path_and_name_and_type" "$dumpdir/raw/$set/wav.scp,audio,sound"
+            "--${kind}_data_path_and_name_and_type" "$semantic_dir/$set/semantic.scp,semantic,kaldi_ark")
+    done
     python -m espnet_stacodec.bin.train --config "$train_config" --semantic_tokenizer "$semantic_dir" \
-        --output_dir "$1" $(streams "$train_set$sp" train) $(streams "$valid_set" valid) "${@:2}" $train_args
+        --output_dir "$1" "${data[@]}" "${@:2}" "${train_words[@]}"
 }
 if begin 4 "statistics: $stats"; then
     need 2 "${raw_lists[@]}"
@@ -99,6 +121,7 @@ fi
 if begin 5 "training: $exp"; then
     need 3 "${token_lists[@]}"
     need 4 "$stats"/{train,valid}/audio_shape
+    need_gpus
     mkdir -p "$exp"
     train "$exp" --train_shape_file "$stats/train/audio_shape" \
         --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --resume true \
@@ -107,28 +130,29 @@ if begin 5 "training: $exp"; then
 fi
 if begin 6 "decoding and scores: $decode_dir"; then
     need 5 "$exp/config.yaml"
-    python -m espnet_stacodec.bin.decode --model "$exp" ${inference_model:+--model_file "$inference_model"} \
-        --dump_dir "$dumpdir/raw" --semantic_dir "$semantic_dir" --sets "${tests[@]}" \
-        --out_dir "$decode_dir" --nj "$inference_nj" --device "$device"
+    need_gpus
+    python -m espnet_stacodec.bin.decode "${model[@]}" --dump_dir "$dumpdir/raw" \
+        --semantic_dir "$semantic_dir" --sets "${tests[@]}" --out_dir "$decode_dir" \
+        --nj "$inference_nj" --device "$device"
 fi
-if begin 7 "export codes for ASR and SLU recipes: $exp/codes"; then
+if begin 7 "export codes for ASR and SLU recipes: $codes_dir"; then
     need 5 "$exp/config.yaml"
-    python -m espnet_stacodec.bin.dump_codes --model "$exp" ${inference_model:+--model_file "$inference_model"} \
-        --dump_dir "$dumpdir/raw" \
-        --semantic_dir "$semantic_dir" --sets "${sets[@]}" \
-        --out_dir "$exp/codes" --nj "$inference_nj" --device "$device"
+    need_gpus
+    python -m espnet_stacodec.bin.dump_codes "${model[@]}" --dump_dir "$dumpdir/raw" \
+        --semantic_dir "$semantic_dir" --sets "${sets[@]}" --out_dir "$codes_dir" \
+        --nj "$inference_nj" --device "$device"
 fi
-if begin 8 "pack: $exp.zip"; then
+if begin 8 "pack: $archive"; then
     need 5 "$exp/config.yaml"
-    python -m espnet_stacodec.bin.pack --model "$exp" --out "$exp.zip"
+    python -m espnet_stacodec.bin.pack "${model[@]}" --out "$archive"
 fi
 if begin 9 "upload"; then
     [[ -n $hub_repo ]] || fail "stage 9 uploads to a hub; say where with --hub_repo OWNER/NAME."
     need 5 "$exp/config.yaml"
-    python -m espnet_stacodec.bin.upload --model "$exp" --repo "$hub_repo"
+    python -m espnet_stacodec.bin.upload "${model[@]}" --repo "$hub_repo"
 fi
 
-for made in "scores $decode_dir/RESULTS.md" "audio $decode_dir/<set>/wav" "codes $exp/codes" "archive $exp.zip"; do
+for made in "scores $decode_dir/RESULTS.md" "audio $decode_dir/<set>/wav" "codes $codes_dir" "archive $archive"; do
     path=${made#* }
     [[ -e ${path%/<set>*} ]] && printf 'run.sh: %-8s %s\n' "${made%% *}:" "$PWD/$path"
 done

@@ -1,0 +1,303 @@
+"""The stage scripts of recipes, with commands that only note how they were called."""
+
+import dataclasses
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Stands in for Python: notes the words of `python -m ...`; what is asked of `-c` is answered.
+PYTHON = """\
+#!/usr/bin/env bash
+case $* in
+    *device_count*) echo "$GPUS"; exit ;;
+    *--print_tag*) echo "toy$(sed -n 's/.*--tag_suffix \\([^ ]*\\) .*/\\1/p' <<<"$*")"; exit ;;
+esac
+[[ $1 != -c ]] || exec %s "$@"
+printf '%%q ' "$@" >>"$CALLS"; echo >>"$CALLS"
+"""
+HOSTILE = """my "dump" it's; $HOME"""
+
+
+@dataclasses.dataclass
+class Recipe:
+    """A copy of a recipe beside the tools, in a folder whose name has a blank."""
+
+    folder: Path
+    calls: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, gpus: int = 0) -> subprocess.CompletedProcess:
+        """Run it; nothing is left of what was noted before."""
+        self.calls.unlink(missing_ok=True)
+        return subprocess.run(
+            ["./run.sh", *arguments],
+            cwd=self.folder,
+            env=self.environment | {"GPUS": str(gpus)},
+            capture_output=True,
+            text=True,
+        )
+
+    def called(self) -> list[dict[str, list[str]]]:
+        """Return, for each command, its options by name, and itself under ""."""
+        calls = []
+        for line in self.calls.read_text().splitlines():
+            words = shlex.split(line)
+            options: dict[str, list[str]] = {"": [words[1].rpartition(".")[2]]}
+            name = ""
+            for word in words[2:]:
+                if word.startswith("--"):
+                    name = word
+                options.setdefault(name, []).extend([word] if word != name else [])
+            calls.append(options)
+        return calls
+
+    def make(self, *paths: str) -> None:
+        """Make files that a stage needs."""
+        for path in paths:
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).touch()
+
+
+def errors(done: subprocess.CompletedProcess) -> list[str]:
+    """Return what was said, but for the line about the environment."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("tools/setup.sh: ")]
+
+
+def copy_recipe(tmp_path: Path, name: str) -> Recipe:
+    root = tmp_path / "check out"
+    ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads")
+    for corpus in {"TEMPLATE", name.split("/")[0]}:
+        shutil.copytree(ROOT / "egs2" / corpus, root / "egs2" / corpus, True, ignored)
+    (root / "tools").symlink_to(ROOT / "tools")
+    (root / "bin").mkdir()
+    python = root / "bin" / "python"
+    python.write_text(PYTHON % shlex.quote(sys.executable))
+    python.chmod(0o755)
+    calls = root / "calls"
+    environment = {
+        "PATH": f"{python.parent}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "CALLS": str(calls),
+        "HOME": os.environ.get("HOME", "/"),
+    }
+    return Recipe(root / "egs2" / name, calls, environment)
+
+
+@pytest.fixture
+def codec(tmp_path: Path) -> Recipe:
+    return copy_recipe(tmp_path, "librispeech/codec1")
+
+
+SETS = ("train_960", "dev_clean", "test_clean", "test_other")
+
+
+def make_all(recipe: Recipe, dumpdir: str, expdir: str, tag: str, name: str = "toy") -> str:
+    """Make what stages 2 to 9 need; returns the experiment's folder."""
+    recipe.make(*(f"data/{part}/wav.scp" for part in SETS))
+    recipe.make(*(f"{dumpdir}/raw/{part}/wav.scp" for part in SETS))
+    recipe.make(*(f"{dumpdir}/semantic/{name}/{part}/semantic.scp" for part in SETS))
+    recipe.make(*(f"{expdir}/codec_stats_{name}/{part}/audio_shape" for part in ("train", "valid")))
+    recipe.make(f"{expdir}/codec_{tag}/config.yaml")
+    return f"{expdir}/codec_{tag}"
+
+
+def test_blanks_and_quotes_come_through_every_stage(codec):
+    exp = make_all(codec, HOSTILE, f"exp {HOSTILE}", HOSTILE)
+    done = codec.run(
+        "--stage", "02", "--stop-stage", "09", "--nj", "08", "--hub_repo", "a/b",
+        "--dumpdir", HOSTILE, "--expdir", f"exp {HOSTILE}", "--tag", HOSTILE,
+        "--train_args", "--init_param 'my exp/a.pth'", "--semantic_tokens", HOSTILE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    calls = codec.called()
+    assert [call[""] for call in calls] == [
+        *[["format_audio"]] * 4, ["extract_semantic"], ["train"], ["train"],
+        ["decode"], ["dump_codes"], ["pack"], ["upload"],
+    ]  # fmt: skip
+    assert calls[0]["--out_dir"] == [f"{HOSTILE}/raw/train_960"] and calls[0]["--nj"] == ["8"]
+    assert calls[4]["--semantic_tokens"] == [HOSTILE] and calls[4]["--sets"] == list(SETS)
+    for train in calls[5:7]:
+        assert train["--train_data_path_and_name_and_type"] == [
+            f"{HOSTILE}/raw/train_960/wav.scp,audio,sound",
+            f"{HOSTILE}/semantic/toy/train_960/semantic.scp,semantic,kaldi_ark",
+        ]
+        assert train["--init_param"] == ["my exp/a.pth"]
+    assert calls[6]["--output_dir"] == [exp]
+    for call in calls[7:]:
+        assert call["--model"] == [exp]
+    assert calls[9]["--out"] == [f"{exp}.zip"]
+
+
+def test_stage_one_gets_its_options(codec):
+    data = codec.folder / "local" / "data.sh"
+    data.write_text('#!/bin/sh\nprintf "<%s>" "$@" > asked\n')
+    done = codec.run("--stop_stage", "1", "--local_data_opts", "--base_url 'http://a b/'")
+    assert done.returncode == 0, done.stderr
+    assert (codec.folder / "asked").read_text() == (
+        "<--train_set><train_960><--valid_set><dev_clean><--test_sets><test_clean test_other>"
+        "<--base_url><http://a b/>"
+    )
+
+
+def test_another_training_set_takes_nothing_of_the_first(codec):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    assert codec.run("--stage", "3", "--stop_stage", "5").returncode == 0
+    own = [call.get("--output_dir") for call in codec.called()]
+    assert own == [None, ["exp/codec_stats_toy"], ["exp/codec_train_sta_toy"]]
+
+    codec.make("dump/raw/train_clean_5/wav.scp")
+    other = ["--train_set", "train_clean_5", "--stop_stage", "5"]
+    assert codec.run("--stage", "3", *other).returncode == 1
+    assert codec.called()[0]["--tag_suffix"] == ["_train_clean_5"]
+    # The tokens, statistics and experiment of the first one are not taken for its own.
+    for stage in ("4", "5"):
+        done = codec.run("--stage", stage, *other)
+        assert "semantic/toy_train_clean_5/" in done.stderr and "run stage 3 first" in done.stderr
+    codec.make("dump/raw/train_clean_5/wav.scp")
+    for part in ("train_clean_5", *SETS[1:]):
+        codec.make(f"dump/semantic/toy_train_clean_5/{part}/semantic.scp")
+    done = codec.run("--stage", "5", *other)
+    assert "needs exp/codec_stats_toy_train_clean_5/train/audio_shape" in done.stderr
+    for part in ("train", "valid"):
+        codec.make(f"exp/codec_stats_toy_train_clean_5/{part}/audio_shape")
+    assert codec.run("--stage", "5", *other).returncode == 0
+    assert codec.called()[0]["--output_dir"] == ["exp/codec_train_sta_toy_train_clean_5"]
+
+
+def test_stages_six_to_nine_take_the_checkpoint_that_is_asked_for(codec):
+    exp = make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--stage", "6", "--stop_stage", "9", "--hub_repo", "a/b"]
+    assert codec.run(*options).returncode == 0
+    assert not any("--model_file" in call for call in codec.called())
+    assert codec.run(*options, "--inference_model", "3epoch.pth").returncode == 0
+    decode, dump, pack, upload = codec.called()
+    for call in (decode, dump, pack, upload):
+        assert call["--model_file"] == ["3epoch.pth"]
+    # Beside what the best checkpoint gave, not over it.
+    assert decode["--out_dir"] == [f"{exp}/decode_3epoch"]
+    assert dump["--out_dir"] == [f"{exp}/codes_3epoch"]
+    assert pack["--out"] == [f"{exp}_3epoch.zip"]
+
+
+def test_commands_of_wav_scp_are_allowed_by_an_option(codec):
+    make_all(codec, "dump", "exp", "x")
+    for value in ("false", "true"):
+        codec.run("--stage", "2", "--stop_stage", "2", "--allow_commands", value)
+        assert all(("--allow_commands" in call) == (value == "true") for call in codec.called())
+
+
+@pytest.mark.parametrize("stage", ["3", "5", "6", "7"])
+def test_gpus_that_are_not_there_are_said_before_anything_runs(codec, stage):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--stage", stage, "--stop_stage", stage, "--ngpu", "2"]
+    done = codec.run(*options, gpus=1)
+    assert done.returncode == 1 and not codec.calls.exists()
+    sentence = "--ngpu 2, but PyTorch finds 1 GPUs here; leave --ngpu out to use the CPU."
+    assert done.stderr.splitlines()[-1] == f"run.sh: error: {sentence}"
+    assert codec.run(*options, gpus=2).returncode == 0
+
+
+def test_stages_that_need_no_gpu_do_not_ask_for_one(codec):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    for stage in ("2", "4", "8"):
+        assert codec.run("--stage", stage, "--stop_stage", stage, "--ngpu", "1").returncode == 0
+
+
+ERRORS = [
+    (["--nj", "two"], "--nj is a whole number, not 'two'."),
+    (["--ngpu", "-1"], "--ngpu is a whole number, not '-1'."),
+    (["--train_set", "a b"], "--train_set is the name of one data set, not 'a b'."),
+    (["--test_sets", "../x"], "--test_sets: '../x' is not the name of a data set"),
+    (["--valid_set", ""], "--valid_set is not given."),
+    (["--train_config", ""], "--train_config is not given."),
+    (["--train_args", "'--x"], "--train_args has an unclosed quote: '--x"),
+    (["--dumpdir", "a,b"], "the folder 'a,b"),
+    (["--tag", "a,b"], "the folder '"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), ERRORS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("name", ["librispeech/codec1", "librispeech/asr2", "slurp/slu1"])
+def test_options_that_no_recipe_can_use(tmp_path, name, options, sentence):
+    recipe = copy_recipe(tmp_path, name)
+    more = [] if name.endswith("codec1") else ["--codes_dir", "codes"]
+    done = recipe.run("--stage", "9", *more, *options)
+    assert done.returncode == 1 and not recipe.calls.exists()
+    (said,) = errors(done)
+    assert said.startswith(f"run.sh: error: {sentence}")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Recipe:
+    return copy_recipe(tmp_path, "librispeech/asr2")
+
+
+def test_readers_of_codes_pass_blanks_and_quotes_on(reader):
+    inputs = f"{HOSTILE}/inputs/{HOSTILE}_q1_words"
+    exp = f"exp {HOSTILE}/mt_{HOSTILE}"
+    reader.make(f"{inputs}/train_clean_100/text", f"{inputs}/bpe1000/tokens.txt")
+    reader.make(f"{exp}/stats/train/src_text_shape", f"{exp}/valid.acc.best.pth")
+    reader.make(f"{exp}/decode/test_clean/text", f"{exp}/decode/test_other/text")
+    done = reader.run(
+        "--stage", "01", "--stop-stage", "07", "--codes_dir", f"{HOSTILE}/codes",
+        "--dumpdir", HOSTILE, "--expdir", f"exp {HOSTILE}", "--tag", HOSTILE, "--nbpe", "01000",
+        "--train_args", "--init_param 'my exp/a.pth'",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    prepare, token_list, stats, train, recognize, score = reader.called()
+    assert prepare["--codes_dir"] == [f"{HOSTILE}/codes"] and prepare["--out_dir"] == [inputs]
+    assert token_list["--nbpe"] == ["1000"]
+    for call in (stats, train):
+        assert call["--train_data_path_and_name_and_type"] == [
+            f"{inputs}/train_clean_100/codes.scp,src_text,kaldi_ark",
+            f"{inputs}/train_clean_100/text,text,text",
+        ]
+        assert call["--init_param"] == ["my exp/a.pth"]
+    assert recognize["--model"] == [f"{exp}/valid.acc.best.pth"]
+    assert score["--decode_dir"] == [f"{exp}/decode"]
+
+
+def test_readers_find_codecs_in_folders_with_blanks(reader):
+    codecs = reader.folder.parent / "codec 1" / "exp"
+    for name in ("codec_a b", "codec_c"):
+        (codecs / name).mkdir(parents=True)
+        (codecs / name / "valid.mel_loss.best.pth").touch()
+    done = reader.run("--codec_recipe", "../codec 1", "--stage", "9")
+    assert done.returncode == 1
+    listed = "../codec 1/exp/codec_a b ../codec 1/exp/codec_c"
+    assert errors(done) == [f"run.sh: error: several codecs; choose one with --codec_exp: {listed}"]
+    shutil.rmtree(codecs / "codec_c")
+    assert reader.run("--codec_recipe", "../codec 1", "--stage", "9").returncode == 0
+
+
+def test_readers_of_another_training_set_take_nothing_of_the_first(reader):
+    options = ["--codes_dir", "a/codes", "--stage", "2", "--stop_stage", "2"]
+    folders = []
+    for more in ([], ["--train_set", "train_960"]):
+        assert reader.run(*options, *more).returncode == 0
+        folders += reader.called()[0]["--out_dir"]
+    assert folders == ["dump/inputs/a_q1_words", "dump/inputs/a_q1_words_train_960"]
+
+
+@pytest.mark.parametrize("option", [["--input", "audio"], ["--input=audio"]])
+def test_audio_is_recognized_by_espnets_task_for_it(reader, option):
+    reader.make("dump/inputs/audio_words/bpe1000/tokens.txt")
+    done = reader.run(*option, "--stage", "4", "--stop_stage", "4")
+    assert done.returncode == 0, done.stderr
+    assert shlex.split(reader.calls.read_text())[2] == "asr_train"
+
+
+def test_readers_say_which_gpus_are_missing(reader):
+    reader.make("dump/inputs/audio_words/bpe1000/tokens.txt")
+    done = reader.run("--input", "audio", "--stage", "5", "--ngpu", "1")
+    assert "needs exp/asr" in done.stderr
+    exp = "exp/asr_train_e_branchformer_audio_words_bpe1000"
+    reader.make(f"{exp}/stats/train/speech_shape")
+    done = reader.run("--input", "audio", "--stage", "5", "--ngpu", "1")
+    assert done.returncode == 1 and "--ngpu 1, but PyTorch finds 0 GPUs here" in done.stderr
