@@ -46,9 +46,13 @@ def _parts(experiment: Experiment) -> dict[str, Path]:
     return parts
 
 
-def _card(experiment: Experiment) -> str:
-    """Return the README of a packed experiment, with its scores where there are any."""
-    results = experiment.folder / "decode" / "RESULTS.md"
+def _card(experiment: Experiment, model_file: str | None) -> str:
+    """Return the README of a packed experiment, with its scores where there are any.
+
+    Stage 6 keeps those of a checkpoint that was asked for apart from those of the best one.
+    """
+    folder = "decode" if model_file is None else f"decode_{Path(model_file).stem}"
+    results = experiment.folder / folder / "RESULTS.md"
     return CARD.format(
         name=experiment.folder.name,
         results=results.read_text(encoding="utf-8") if results.exists() else "",
@@ -74,7 +78,7 @@ def pack(model: Path | str, archive: Path | str, model_file: str | None = None) 
     ):
         for name, path in _parts(experiment).items():
             packed.write(path, name)
-        packed.writestr("README.md", _card(experiment))
+        packed.writestr("README.md", _card(experiment, model_file))
 
 
 @typechecked
@@ -94,7 +98,7 @@ def upload(model: Path | str, repository: str, model_file: str | None = None) ->
             target = Path(folder) / name
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
-        (Path(folder) / "README.md").write_text(_card(experiment), encoding="utf-8")
+        (Path(folder) / "README.md").write_text(_card(experiment, model_file), encoding="utf-8")
         try:
             api = huggingface_hub.HfApi()
             address = api.create_repo(repository, exist_ok=True)

@@ -60,6 +60,12 @@ def test_an_archive_holds_what_is_needed_and_no_more(folder, tmp_path):
                        "--model_file", "4epoch.pth"])  # fmt: skip
     with zipfile.ZipFile(tmp_path / "y.zip") as packed:
         assert packed.read("model.pth") == b"last"
+        assert "| PESQ |" not in packed.read("README.md").decode()  # the best checkpoint's
+    (folder / "decode_4epoch").mkdir()
+    (folder / "decode_4epoch" / "RESULTS.md").write_text("| STOI |\n")
+    pack(folder, tmp_path / "z.zip", "4epoch.pth")
+    with zipfile.ZipFile(tmp_path / "z.zip") as packed:
+        assert "| STOI |" in packed.read("README.md").decode()
 
 
 def test_an_experiment_that_lacks_a_part_is_not_packed(folder, tmp_path, capsys):
