@@ -4,9 +4,10 @@ import dataclasses
 import importlib
 import os
 import shutil
+import subprocess
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -248,6 +249,22 @@ def spd_experiment(toy_task: ToyTask) -> Path:
     return toy_task.train(
         toy_task.folder / "exp" / "spd", max_epoch=1, codec_conf={"generator_params": params}
     )
+
+
+@pytest.fixture(scope="session")
+def dead_temporary() -> Callable[[Path, str], Path]:
+    """(folder, ending): the name of an unfinished file of a process that was killed."""
+    from espnet_stacodec.fileio.temporaries import temporary_path
+
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    mine = f"-{os.getpid()}-"
+
+    def name(folder: Path, ending: str) -> Path:
+        path = temporary_path(folder / f"any{ending}")
+        return path.with_name(path.name.replace(mine, f"-{process.pid}-"))
+
+    return name
 
 
 class Noise(Protocol):

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import http.client
 import logging
-import shutil
 import ssl
 import tarfile
 import time
@@ -17,6 +16,8 @@ from tqdm import tqdm
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.files import move_folder, scratch_folder
+from espnet_stacodec.fileio.temporaries import exclusive
 
 BLOCK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60
@@ -59,12 +60,14 @@ def download(
         return destination
     if not url.startswith(("http://", "https://")):
         raise DataError(f"{url}: only http:// and https:// addresses can be downloaded.")
-    destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(destination.name + ".part")
-    _fetch_with_retries(url, part, first_wait_seconds)
-    if md5 is not None:
-        _check_md5(url, part, md5)
-    part.replace(destination)
+    with exclusive(destination.parent, name=f".{destination.name}.lock"):
+        if destination.exists():  # another call was quicker
+            return destination
+        _fetch_with_retries(url, part, first_wait_seconds)
+        if md5 is not None:
+            _check_md5(url, part, md5)
+        part.replace(destination)
     return destination
 
 
@@ -159,21 +162,16 @@ def extract_tar(archive: Path | str, member: str, destination: Path | str) -> Pa
     archive, destination = Path(archive), Path(destination)
     if destination.exists():
         return destination
-    temporary = destination.with_name(f".{destination.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of an interrupted call
-    temporary.mkdir(parents=True)
     try:
-        with tarfile.open(archive) as tar:
+        with scratch_folder(destination) as temporary, tarfile.open(archive) as tar:
             for entry in tqdm(tar, desc=f"unpack {archive.name}", unit=" files"):
                 if entry.name.removeprefix("./").startswith(f"{member}/"):
                     tar.extract(entry, temporary, filter="data")
-        if not (temporary / member).is_dir():
-            raise DataError(f"{archive}: there is no folder '{member}' in this archive.")
-        (temporary / member).replace(destination)
+            if not (temporary / member).is_dir():
+                raise DataError(f"{archive}: there is no folder '{member}' in this archive.")
+            move_folder(temporary / member, destination)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
             f"{archive}: the archive cannot be unpacked ({error}); remove it to fetch it again."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return destination

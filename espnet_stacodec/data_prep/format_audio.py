@@ -3,7 +3,10 @@
 Makes, beside the lists of the set, `wav/<utterance>.flac`, `utt2num_samples`, and `rejected.txt`
 (`<utterance> <reason>`). `format.yaml` and `source.scp` record what the flac files were made with
 and from, so that a later run keeps exactly those that are still right. Only a change of a command's
-output it cannot see.
+output it cannot see. This is a rule for each file, not `fileio.parts`: the result of an utterance
+is a file of its own, which appears whole, so that it is itself the record of what is done, and
+nothing is made twice after a kill; and one changed source costs one file, where a part would cost a
+hundred.
 """
 
 import dataclasses
@@ -27,6 +30,7 @@ from espnet_stacodec.data_prep.sources import OpenAudio, Part, Recording, Reject
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.parallel import Workers
 
 INT16_STEPS = 1 << 15  # of full scale
@@ -87,11 +91,23 @@ def format_set(
     with Workers(num_jobs) as workers:
         _check_ids(data_dir, data)
         sources.check(data_dir, recordings, allow_commands)
-        _discard_outdated(out_dir, recordings, rules)
-        work = functools.partial(_format_recording, out_dir=out_dir, rules=rules)
-        unit = "recordings" if data.segments else "utts"
-        done = workers.map(work, recordings, f"format {out_dir}", unit, chunk_size=CHUNK_FILES)
-        outcomes = [outcome for group in done for outcome in group]
+        with exclusive(out_dir, "wav"):
+            return _format_set(data_dir, data, recordings, out_dir, rules, workers)
+
+
+def _format_set(
+    data_dir: Path | str,
+    data: DataDir,
+    recordings: Sequence[Recording],
+    out_dir: Path,
+    rules: AudioRules,
+    workers: Workers,
+) -> DataDir:
+    _discard_outdated(out_dir, recordings, rules)
+    work = functools.partial(_format_recording, out_dir=out_dir, rules=rules)
+    unit = "recordings" if data.segments else "utts"
+    done = workers.map(work, recordings, f"format {out_dir}", unit, chunk_size=CHUNK_FILES)
+    outcomes = [outcome for group in done for outcome in group]
     kept = {outcome.utt_id: outcome.num_samples for outcome in outcomes if not outcome.rejection}
     rejected = {outcome.utt_id: outcome.rejection for outcome in outcomes if outcome.rejection}
     write_scp(out_dir / "rejected.txt", rejected)
@@ -151,7 +167,7 @@ def _check_ids(data_dir: Path | str, data: DataDir) -> None:
 
 
 def _discard_outdated(out_dir: Path, recordings: Sequence[Recording], rules: AudioRules) -> None:
-    """Remove what an earlier call made with other rules or from other files, and what it left."""
+    """Remove what an earlier call made with other rules or from other files."""
     (out_dir / "wav.scp").unlink(missing_ok=True)  # a folder with a wav.scp is a complete one
     settings, made_from = out_dir / "format.yaml", out_dir / "source.scp"
     wanted_sources = {
@@ -163,8 +179,6 @@ def _discard_outdated(out_dir: Path, recordings: Sequence[Recording], rules: Aud
     if settings.exists() and settings.read_text(encoding="utf-8") != wanted:
         logging.info("%s: the rules have changed, its audio is made anew", out_dir)
         shutil.rmtree(out_dir / "wav", ignore_errors=True)
-    for unfinished in (out_dir / "wav").glob(".*.tmp.*"):
-        unfinished.unlink()
     if made_from.exists():
         for utt_id, source in read_scp(made_from).items():
             if wanted_sources.get(utt_id) != source:

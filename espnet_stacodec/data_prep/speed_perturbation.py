@@ -7,7 +7,7 @@ originals.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from typeguard import typechecked
@@ -17,6 +17,7 @@ from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import read_scp, write_scp
+from espnet_stacodec.fileio.temporaries import exclusive
 
 
 @typechecked
@@ -53,10 +54,17 @@ def perturb_set(
     every = AudioRules(sample_rate, min_seconds=1 / sample_rate, max_seconds=math.inf)
     rules = {factor: dataclasses.replace(every, speed=factor) for factor in factors}
     out_dir = Path(out_dir)
+    with exclusive(out_dir):
+        return _perturb_set(data_dir, out_dir, rules, num_jobs)
+
+
+def _perturb_set(
+    data_dir: Path | str, out_dir: Path, rules: Mapping[float, AudioRules], num_jobs: int
+) -> DataDir:
     (out_dir / "wav.scp").unlink(missing_ok=True)  # a folder with a wav.scp is a complete one
     parts: list[DataDir] = []
     lengths: dict[str, str] = {}
-    for factor in factors:
+    for factor in rules:
         name, folder = f"sp{factor:g}-", Path(data_dir)
         if factor == 1:
             name = ""

@@ -4,34 +4,109 @@ import codecs
 import contextlib
 import hashlib
 import json
-import os
+import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from espnet_stacodec.errors import DataError
+from espnet_stacodec.errors import DataError, StageError
+from espnet_stacodec.fileio.temporaries import remove, remove_leftovers, temporary_path
 
 FINGERPRINT_DIGITS = 16
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and move it there when the block succeeds.
+    """Yield a temporary file beside `path`, and move it there when the block succeeds.
 
-    The folder is made if needed. On any error the temporary file is removed and `path` is left
-    as it was.
+    The folder is made if needed. The file's permissions follow the umask, whatever the block does
+    with it. On any error the temporary file is removed and `path` is left as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays last: writers of audio and arrays choose the format by it.
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    temporary = temporary_path(path)
     try:
+        temporary.touch(exist_ok=False)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
+        # Some writers, safetensors among them, make a file that only its owner can read.
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a new folder beside `path` that is removed afterwards.
+
+    Those that killed processes left there are removed first.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
+    temporary = temporary_path(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+    finally:
+        remove(temporary)
+
+
+def move_folder(made: Path, path: Path) -> None:
+    """Move a folder to `path`, unless another process has put one there meanwhile.
+
+    What both have made is taken to be the same.
+    """
+    try:
+        made.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
+def require(path: Path | str, stage: str) -> Path:
+    """Return `path`, which `stage` makes, e.g. "stage 2".
+
+    Raises:
+        StageError: If it is not there.
+    """
+    if not Path(path).exists():
+        raise StageError(f"{path}: not there; run {stage} first.")
+    return Path(path)
+
+
+def identify(places: Mapping[str, str]) -> dict[str, list]:
+    """Return what tells the files of a list from others at the same paths, by utterance.
+
+    Args:
+        places: By utterance, a path or `<ark>:<offset>`.
+
+    Returns:
+        For each [place, size in bytes, time of the last change in ns]: cheap to find, and another
+        whenever the file was made again.
+
+    Raises:
+        DataError: If a file is missing.
+    """
+    known: dict[str, list[int]] = {}
+    identities = {}
+    for utt_id, place in places.items():
+        path = re.sub(r":\d+$", "", place)
+        if path not in known:
+            try:
+                status = Path(path).stat()
+            except OSError as error:
+                raise DataError(
+                    f"{utt_id}: {path} cannot be read ({error.strerror}); run the stage that makes"
+                    " it again."
+                ) from error
+            known[path] = [status.st_size, status.st_mtime_ns]
+        identities[utt_id] = [place, *known[path]]
+    return identities
 
 
 def write_text(path: Path | str, text: str) -> None:

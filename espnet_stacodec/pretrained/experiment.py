@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import os
 import re
-import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from typeguard import typechecked
 from espnet_stacodec import __version__
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ModelError
+from espnet_stacodec.fileio.files import move_folder, scratch_folder
 
 # To be raised with every change of weights' names or configuration keys between two releases.
 CACHE_VERSION = 1
@@ -198,16 +197,7 @@ def cached(
     folder = cache / digest.hexdigest()[:16]
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=cache))
-    try:
+    with scratch_folder(folder) as temporary:
         make(temporary)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            # Another process was quicker: its folder has the same contents.
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        move_folder(temporary, folder)
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 from typeguard import typechecked
 
@@ -101,8 +101,7 @@ class KMeans:
     def save(self, path: Path | str) -> None:
         """Write the centroids as safetensors, atomically."""
         with atomic_write(path) as temporary:
-            # `save_file` would make it readable to its owner only.
-            temporary.write_bytes(save({CENTROIDS_KEY: self.centroids.cpu().numpy()}))
+            save_file({CENTROIDS_KEY: self.centroids.cpu().numpy()}, temporary)
 
     @classmethod
     @typechecked

@@ -150,14 +150,14 @@ def settle() -> None:
     time.sleep(0.02)
 
 
-def test_a_rerun_keeps_what_is_still_right(tmp_path):
+def test_a_rerun_keeps_what_is_still_right(tmp_path, dead_temporary):
     for name in "abc":
         soundfile.write(tmp_path / f"{name}.wav", NOISE, 16000)
     settle()
     audio = {name: tmp_path / f"{name}.wav" for name in "abc"}
     data, out = write_set(tmp_path, audio), tmp_path / "out"
     format_set(data, out)
-    (out / "wav" / ".123.tmp.c.flac").write_bytes(b"half")  # of a call that was killed
+    dead_temporary(out / "wav", ".flac").write_bytes(b"half")  # of a call that was killed
     (out / "wav" / "c.flac").unlink()
     assert made_anew(out, lambda: format_set(data, out)) == {"c"}
     assert made_anew(out, lambda: format_set(data, out)) == set()

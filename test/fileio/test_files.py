@@ -1,12 +1,23 @@
 """Files that appear whole or not at all, two-column lists, fingerprints."""
 
 import os
+import stat
 
 import numpy as np
 import pytest
 
-from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.files import atomic_write, fingerprint, read_scp, write_scp, write_text
+from espnet_stacodec.errors import DataError, StageError
+from espnet_stacodec.fileio.files import (
+    atomic_write,
+    fingerprint,
+    identify,
+    move_folder,
+    read_scp,
+    require,
+    scratch_folder,
+    write_scp,
+    write_text,
+)
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -27,6 +38,74 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError("stop")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_permissions_follow_the_umask(tmp_path, umask):
+    write_text(tmp_path / "a", "text")
+    with atomic_write(tmp_path / "b") as temporary:
+        # As safetensors does: another file, which only its owner can read.
+        temporary.unlink()
+        temporary.touch(0o600)
+    assert mode_of(tmp_path / "a") == mode_of(tmp_path / "b") == 0o666 & ~umask
+    with scratch_folder(tmp_path / "c") as temporary:
+        move_folder(temporary, tmp_path / "c")
+    assert mode_of(tmp_path / "c") == 0o777 & ~umask
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    path = tmp_path / ("u" * 250 + ".wav")
+    write_text(path, "audio")
+    assert path.read_text() == "audio"
+
+
+def test_a_scratch_folder_goes_and_so_does_that_of_a_killed_process(tmp_path, dead_temporary):
+    dead_temporary(tmp_path, "").mkdir()
+    with scratch_folder(tmp_path / "a") as temporary:
+        (temporary / "file").touch()
+        assert list(tmp_path.iterdir()) == [temporary]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_made_first_stays(tmp_path):
+    write_text(tmp_path / "a" / "who", "quicker")
+    with scratch_folder(tmp_path / "a") as temporary:
+        move_folder(temporary, tmp_path / "a")
+    assert (tmp_path / "a" / "who").read_text() == "quicker"
+    with scratch_folder(tmp_path / "b") as temporary, pytest.raises(OSError, match="No such file"):
+        move_folder(temporary, tmp_path / "nowhere" / "b")
+
+
+def test_what_a_stage_has_not_made(tmp_path):
+    assert require(tmp_path, "stage 2") == tmp_path
+    with pytest.raises(StageError, match=r"/a: not there; run stage 2 first\.$"):
+        require(tmp_path / "a", "stage 2")
+
+
+def test_a_file_that_was_made_again_is_another(tmp_path):
+    ark, wav = tmp_path / "a.ark", tmp_path / "b.wav"
+    ark.write_bytes(b"12345")
+    wav.write_bytes(b"123")
+    places = {"a": f"{ark}:2", "b": str(wav), "c": f"{ark}:4"}
+    before = identify(places)
+    assert identify(places) == before and list(before) == ["a", "b", "c"]
+    assert before["a"] != before["c"]
+    os.utime(ark, ns=(0, ark.stat().st_mtime_ns + 1))
+    after = identify(places)
+    assert after["a"] != before["a"] and after["c"] != before["c"] and after["b"] == before["b"]
+    wav.unlink()
+    with pytest.raises(DataError, match=r"^b: .*b\.wav cannot be read \(No such file"):
+        identify(places)
 
 
 def test_a_file_that_says_the_same_already_keeps_its_time(tmp_path):

@@ -1,5 +1,6 @@
 """Finding an experiment: folders, archives, repositories of a hub."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -106,6 +107,15 @@ def test_two_processes_that_fill_the_same_folder(folder, cache):
     made = cached([archive], slowly)
     assert (made / "who").read_text() == "quicker"
     assert list(made.parent.iterdir()) == [made]
+
+
+def test_others_can_read_the_cache(folder, cache):
+    before = os.umask(0o022)
+    try:
+        made = Experiment.open(archive_of(folder)).folder
+    finally:
+        os.umask(before)
+    assert made.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "flipped"])
