@@ -5,7 +5,8 @@ import functools
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -16,6 +17,12 @@ from espnet_stacodec.errors import ConfigError, StageError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def check_num_jobs(num_jobs: int) -> None:
+    """Raise ConfigError if a number of processes is not positive."""
+    if num_jobs < 1:
+        raise ConfigError(f"At least one process must work, got {num_jobs}; set --nj 1 or more.")
 
 
 class Workers:
@@ -32,10 +39,7 @@ class Workers:
     """
 
     def __init__(self, num_jobs: int) -> None:
-        if num_jobs < 1:
-            raise ConfigError(
-                f"At least one process must work, got {num_jobs}; set --nj 1 or more."
-            )
+        check_num_jobs(num_jobs)
         self.num_jobs = num_jobs
         self._pool: ProcessPoolExecutor | None = None
 
@@ -80,6 +84,41 @@ class Workers:
                 f"{description}: a worker process was killed, perhaps for lack of memory; run it"
                 f" again with fewer than --nj {self.num_jobs}."
             ) from error
+
+    def map_named(
+        self, work: Callable[[T], R], items: Mapping[str, T], description: str
+    ) -> Callable[[Sequence[str]], Iterator[R]]:
+        """Return a function of ids that yields work(item) of the items with these ids, in order."""
+        return lambda ids: self.map(work, [items[item] for item in ids], description)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread in the block, also as a decorator: `@one_thread()`.
+
+    The rule for all work that `Workers` share: sums of floats depend on the number of threads, so
+    that with one, results never depend on --nj; and processes do not wait for each other's threads.
+    With one job the work is done in the caller's process, whose number of threads comes back.
+    """
+    import torch  # here: a command's --help does without
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def end_with(parent: int) -> None:
+    """Make this process end within a second after `parent`, the process that started it."""
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _end_with_parent() -> None:

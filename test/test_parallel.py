@@ -3,9 +3,10 @@
 import os
 
 import pytest
+import torch
 
 from espnet_stacodec.errors import ConfigError, DataError, StageError
-from espnet_stacodec.parallel import Workers
+from espnet_stacodec.parallel import Workers, one_thread
 
 
 def work(item: int) -> tuple[int, int]:
@@ -57,3 +58,34 @@ def test_a_killed_worker_is_one_sentence():
 def test_impossible_numbers_of_jobs(jobs):
     with pytest.raises(ConfigError, match=f"got {jobs}; set --nj 1 or more"):
         squares([1], jobs)
+
+
+@one_thread()
+def threads_inside(item: int) -> int:
+    """Return how many threads torch has, where work is done."""
+    if item < 0:
+        raise DataError("below 0")
+    return torch.get_num_threads()
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_work_has_one_thread_and_the_caller_keeps_its_own(three_threads):
+    with Workers(1) as workers:
+        assert list(workers.map(threads_inside, [1, 2], "threads")) == [1, 1]
+        assert torch.get_num_threads() == 3
+        with pytest.raises(DataError):
+            list(workers.map(threads_inside, [-1], "threads"))
+    assert torch.get_num_threads() == 3
+
+
+def test_work_by_name():
+    with Workers(1) as workers:
+        squared = workers.map_named(work, {"a": 2, "b": 3, "c": 4}, "squares")
+        assert [square for square, _ in squared(["c", "a"])] == [16, 4]

@@ -10,11 +10,15 @@ import importlib.util
 from collections.abc import Sequence
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.parallel import end_with
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     parser = argparse.ArgumentParser(prog="espnet_stacodec.bin.espnet", description=__doc__)
+    parser.add_argument(
+        "--end_with", type=int, metavar="PID", help="end when this parent process does"
+    )
     parser.add_argument("command", help="module of espnet2.bin, e.g. slu_train")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of that command")
     return parser
@@ -27,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     name = f"espnet2.bin.{args.command}"
     if not args.command.isidentifier() or importlib.util.find_spec(name) is None:
         parser.error(f"ESPnet has no command '{args.command}' in espnet2.bin.")
+    if args.end_with is not None:
+        end_with(args.end_with)
     with _cli.errors_in_one_sentence(f"{parser.prog} {args.command}"):
         importlib.import_module(name).main(args.options)
 
