@@ -12,9 +12,13 @@ from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.recognition import read_hypotheses
 from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.files import read_scp, write_text
+from espnet_stacodec.fileio.files import read_scp, require, write_text
+from espnet_stacodec.fileio.markdown import markdown_table
 
-HEADER = "| dataset | Snt | {} | Corr | Sub | Del | Ins | Err | S.Err |"
+# Of errors (%), with ESPnet's headings.
+RATES = {
+    "corr": "Corr", "sub": "Sub", "del": "Del", "ins": "Ins", "err": "Err", "s_err": "S.Err"
+}  # fmt: skip
 UNKNOWN = "(nothing)"
 MAJORITY = "{}, majority class"  # the row of the baseline on a set
 SHOWN_CONFUSIONS = 20  # in RESULTS.md; results.json has all
@@ -87,9 +91,11 @@ def read_pair(reference: Path, hypothesis: Path) -> tuple[dict[str, str], dict[s
     """Return references and hypotheses of the same utterances.
 
     Raises:
+        StageError: If a file is not there.
         DataError: If an utterance was not recognized.
     """
-    references, hypotheses = read_scp(reference), read_hypotheses(hypothesis)
+    references = read_scp(require(reference, "the stage that makes the targets"))
+    hypotheses = read_hypotheses(require(hypothesis, "the decoding of this set"))
     missing = sorted(set(references) - set(hypotheses))
     if missing:
         raise DataError(
@@ -179,24 +185,27 @@ def _with_chance(
 
 
 def _class_table(scores: Mapping[str, dict], chance: Mapping[str, dict], label: str) -> str:
-    lines = ["| dataset | Snt | right | accuracy (%) |", "|---|---|---|---|"]
-    for name, s in _with_chance(scores, chance, label):
-        lines.append(f"| {name} | {s['snt']} | {s['right']} | {s['accuracy']:.1f} |")
+    rows = [
+        [name, s["snt"], s["right"], f"{s['accuracy']:.1f}"]
+        for name, s in _with_chance(scores, chance, label)
+    ]
+    sections = [markdown_table(["dataset", "Snt", "right", "accuracy (%)"], rows)]
     for name, score in scores.items():
         confusions = score[label]["confusions"]
         if confusions:
             shown = confusions[:SHOWN_CONFUSIONS]
-            title = f"Confusions of {name}, the most frequent {len(shown)} of {len(confusions)}:"
-            lines += ["", title, "", f"| {label} | recognized as | times |", "|---|---|---|"]
-            lines += [f"| {a} | {b} | {n} |" for a, b, n in shown]
-    return "\n".join(lines)
+            sections.append(
+                f"Confusions of {name}, the most frequent {len(shown)} of {len(confusions)}:"
+            )
+            sections.append(markdown_table([label, "recognized as", "times"], shown))
+    return "\n\n".join(sections)
 
 
 def _error_table(
     scores: Mapping[str, dict], chance: Mapping[str, dict], part: str, unit: str
 ) -> str:
-    lines = [HEADER.format(unit), "|---|---|---|---|---|---|---|---|---|"]
-    for name, s in _with_chance(scores, chance, part):
-        rates = " | ".join(f"{s[k]:.1f}" for k in ("corr", "sub", "del", "ins", "err", "s_err"))
-        lines.append(f"| {name} | {s['snt']} | {s['wrd']} | {rates} |")
-    return "\n".join(lines)
+    rows = [
+        [name, s["snt"], s["wrd"], *(f"{s[rate]:.1f}" for rate in RATES)]
+        for name, s in _with_chance(scores, chance, part)
+    ]
+    return markdown_table(["dataset", "Snt", unit, *RATES.values()], rows)

@@ -23,6 +23,7 @@ from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
@@ -85,17 +86,19 @@ def _measure(name: str, seconds: float, threads: int, repeats: int) -> Measureme
 def format_table(results: Mapping[str, Measurement]) -> str:
     """Return a Markdown table, with times as ratios to ESPnet's encodec too."""
     baseline = results["ESPnet encodec"]
-    lines = [
-        "| system | encode (s) | ratio | decode (s) | ratio | parameters (million) | memory (GB) |",
-        "|---|---|---|---|---|---|---|",
+    headings = ["system", "encode (s)", "ratio", "decode (s)", "ratio"]
+    headings += ["parameters (million)", "memory (GB)"]
+    rows = [
+        [
+            name,
+            *_cells(m.encode_seconds, baseline.encode_seconds),
+            *_cells(m.decode_seconds, baseline.decode_seconds),
+            f"{m.parameters / 1e6:.1f}",
+            f"{m.memory_bytes / 1e9:.2f}",
+        ]
+        for name, m in results.items()
     ]
-    for name, m in results.items():
-        encode = _cells(m.encode_seconds, baseline.encode_seconds)
-        decode = _cells(m.decode_seconds, baseline.decode_seconds)
-        lines.append(
-            f"| {name} | {encode} | {decode} | {m.parameters / 1e6:.1f}"
-            f" | {m.memory_bytes / 1e9:.2f} |"
-        )
+    lines = [markdown_table(headings, rows)]
     spd, sta = results["STACodec, SPD"], results["STACodec, tokens given"]
     ssl = results["WavLM-large-sized model"]
     if spd.encode_seconds and sta.encode_seconds and ssl.encode_seconds:
@@ -107,10 +110,10 @@ def format_table(results: Mapping[str, Measurement]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(seconds: float | None, baseline: float | None) -> str:
+def _cells(seconds: float | None, baseline: float | None) -> tuple[str, str]:
     if seconds is None or baseline is None:
-        return "- | -"
-    return f"{seconds:.2f} | {seconds / baseline:.2f}"
+        return "-", "-"
+    return f"{seconds:.2f}", f"{seconds / baseline:.2f}"
 
 
 def _median_seconds(work: Callable[[], object], repeats: int) -> float:

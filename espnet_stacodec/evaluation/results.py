@@ -9,6 +9,7 @@ import numpy as np
 
 from espnet_stacodec.evaluation.metrics import SAMPLE_RATE
 from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.fileio.markdown import markdown_table
 
 # Column heading, key, and digits after the point.
 COLUMNS = (
@@ -50,22 +51,18 @@ def write_results(folder: Path, title: str, summaries: Mapping[str, Mapping[str,
         title: What was decoded with what.
         summaries: The summary of each set.
     """
-    lines = [
-        f"# {title}",
-        "",
-        "| dataset | utterances | " + " | ".join(heading for heading, _, _ in COLUMNS) + " |",
-        "|---|---|" + "---|" * len(COLUMNS),
-    ]
-    notes = []
+    rows, notes = [], []
     for name, summary in summaries.items():
         cells = [f"{summary[key]:.{digits}f}" for _, key, digits in COLUMNS]
-        lines.append(f"| {name} | {summary['utterances']} | " + " | ".join(cells) + " |")
+        rows.append([name, summary["utterances"], *cells])
         notes += [
             f"{name}: {metric} is not defined for {summary[f'{metric}_undefined']} utterances"
             " (silence or too short), which do not count in its mean."
             for metric in METRICS
             if summary[f"{metric}_undefined"]
         ]
+    headings = ["dataset", "utterances", *(heading for heading, _, _ in COLUMNS)]
+    lines = [f"# {title}", "", markdown_table(headings, rows)]
     table = "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
     # JSON has no NaN: what is not defined is null.
     sets = {

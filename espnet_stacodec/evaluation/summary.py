@@ -9,6 +9,8 @@ from typing import Any
 from typeguard import typechecked
 
 from espnet_stacodec.errors import StageError
+from espnet_stacodec.fileio.files import require
+from espnet_stacodec.fileio.markdown import markdown_table
 
 COLUMNS = (
     ("pesq", "PESQ-WB", 2),
@@ -37,8 +39,7 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
     chance: dict[str, float] = {}
     for name, paths in systems.items():
         for path in paths:
-            if not path.exists():
-                raise StageError(f"{path}: not there; run the recipe that makes it first.")
+            require(path, "the recipe that makes it")
             results = json.loads(path.read_text(encoding="utf-8"))
             sets = results["sets"]
             if dataset not in sets:
@@ -49,18 +50,16 @@ def summarize_systems(systems: Mapping[str, Sequence[Path]], dataset: str) -> st
     if chance:
         rows["majority class"] = chance
     columns = [column for column in COLUMNS if any(column[0] in row for row in rows.values())]
-    lines = [
-        "| system | " + " | ".join(title for _, title, _ in columns) + " |",
-        "|---|" + "---|" * len(columns),
+    cells = [
+        [name, *(_cell(row, key, digits) for key, _, digits in columns)]
+        for name, row in rows.items()
     ]
-    for name, row in rows.items():
-        values = (row.get(key, math.nan) for key, _, _ in columns)
-        cells = [
-            "-" if math.isnan(value) else f"{value:.{digits}f}"
-            for value, (_, _, digits) in zip(values, columns, strict=True)
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return markdown_table(["system", *(title for _, title, _ in columns)], cells) + "\n"
+
+
+def _cell(row: Mapping[str, float], key: str, digits: int) -> str:
+    value = row.get(key, math.nan)
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _scores(scores: Mapping[str, Any]) -> dict[str, float]:

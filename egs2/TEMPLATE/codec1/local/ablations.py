@@ -23,6 +23,7 @@ from espnet_stacodec.config import check_keys, choose, load_yaml
 from espnet_stacodec.downstream.code_dirs import unflatten_codes
 from espnet_stacodec.errors import STACodecError
 from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.fileio.markdown import markdown_table
 
 BEST = "valid.mel_loss.best.pth"
 # Keys of a variant that are not of the training's configuration.
@@ -208,9 +209,8 @@ def _format(rows: Sequence[Mapping[str, Any]]) -> str:
         "test": "test (%)",
         "usage": "entries used, by layer (%)",
     }
-    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(row.get(key, "-") for key in columns) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    cells = [[row.get(key, "-") for key in columns] for row in rows]
+    return markdown_table(list(columns.values()), cells) + "\n"
 
 
 if __name__ == "__main__":
