@@ -4,8 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from espnet_stacodec.errors import DataError, StageError
-from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.files import require, write_text
 
 # <blank> and <unk> come before the codes in ESPnet's token lists.
 FIRST_CODE = 2
@@ -52,9 +52,7 @@ class CodesInfo:
             StageError: If it is not there.
             DataError: If it is of another kind.
         """
-        path = folder / NAME
-        if not path.exists():
-            raise StageError(f"{path}: not there; run stage 7 of the codec's recipe first.")
+        path = require(folder / NAME, "stage 7 of the codec's recipe")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             content.setdefault("codebooks", list(range(1, 1 + len(content["codebook_sizes"]))))

@@ -14,20 +14,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.numpy import save_file
 from typeguard import typechecked
 
 from espnet_stacodec.downstream.code_dir_info import FIRST_CODE, VECTORS_NAME, CodesInfo
-from espnet_stacodec.errors import DataError, StageError, TokenError, naming
+from espnet_stacodec.errors import TokenError, naming
 from espnet_stacodec.fileio.arks import write_arks
-from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.data_dir import DataDir
-from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.fileio.files import atomic_write, write_scp, write_text
 from espnet_stacodec.inference.audio_coding import load_once
-from espnet_stacodec.parallel import Workers
+from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.kmeans import KMeans
-from espnet_stacodec.semantic.token_files import TokenReader, read_tokens
+from espnet_stacodec.semantic.token_files import CodecInput, CodecInputs, TokenReader, read_tokens
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, TokenizerInfo
 
@@ -90,14 +88,13 @@ def dump_codes(
             semantic = None
             if codec.needs_tokens and semantic_dir is not None:
                 semantic = semantic_dir / name / "semantic.scp"
-            wav_scp = dump_dir / name / "wav.scp"
-            data = _read_set(wav_scp.parent, semantic)
+            inputs = CodecInputs(dump_dir / name / "wav.scp", semantic)
+            data = DataDir.read(dump_dir / name)
             if semantic is not None:
                 codec.tokenizer.check_tokens_of(semantic)
-            work = functools.partial(_flat_codes, model, model_file, device, wav_scp, semantic)
-            compute = functools.partial(workers.map, work, description=f"codes of {name}")
-            made_with = f"{codec.fingerprint} {semantic and semantic.read_text(encoding='utf-8')}"
-            write_arks(out_dir / name / "codes.scp", data.wav, made_with, compute)
+            work = functools.partial(_flat_codes, model, model_file, device)
+            compute = workers.map_named(work, inputs, f"codes of {name}")
+            write_arks(out_dir / name / "codes.scp", inputs.identify(), codec.fingerprint, compute)
             _write_labels(data, out_dir / name)
     info = CodesInfo.of_all(codec.codebook_sizes, codec.frame_rule.frame_rate_hz, codec.fingerprint)
     _write_info(out_dir, info, codec.codebook_vectors())
@@ -119,14 +116,15 @@ def tokens_as_codes(semantic_dir: Path, dump_dir: Path, sets: Sequence[str], out
     info = TokenizerInfo.read(semantic_dir)
     for name in sets:
         scp = semantic_dir / name / "semantic.scp"
-        data = _read_set(dump_dir / name, scp)
+        inputs = CodecInputs(dump_dir / name / "wav.scp", scp)
+        data = DataDir.read(dump_dir / name)
         tokens = read_tokens(scp)
 
         def compute(utts: Sequence[str], tokens: TokenReader = tokens) -> Iterator[np.ndarray]:
             for utt in utts:
                 yield flatten_codes(tokens[utt][None], [info.num_clusters])
 
-        write_arks(out_dir / name / "codes.scp", data.wav, info.fingerprint, compute)
+        write_arks(out_dir / name / "codes.scp", inputs.identify(), info.fingerprint, compute)
         _write_labels(data, out_dir / name)
     made = CodesInfo.of_all([info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
     _write_info(out_dir, made, [KMeans.load(semantic_dir / CENTROIDS_NAME).centroids.numpy()])
@@ -142,21 +140,6 @@ def _write_info(folder: Path, info: CodesInfo, vectors: Sequence[np.ndarray]) ->
     info.write(folder)
 
 
-def _read_set(folder: Path, semantic: Path | None) -> DataDir:
-    """Read a set of stage 2, and see that stage 3 has been run for all its utterances."""
-    for needed, stage in ((folder / "wav.scp", 2), (semantic, 3)):
-        if needed is not None and not needed.exists():
-            raise StageError(f"{needed}: not there; run stage {stage} for this set first.")
-    data = DataDir.read(folder)
-    missing = [] if semantic is None else sorted(set(data.wav) - set(read_scp(semantic)))
-    if missing:
-        raise DataError(
-            f"{semantic}: {len(missing)} utterances have no tokens (first: {missing[0]});"
-            " extract them again (stage 3)."
-        )
-    return data
-
-
 def _write_labels(data: DataDir, folder: Path) -> None:
     """Write text, speakers and intents beside the codes."""
     DataDir(data.wav, data.text, data.utt2spk, data.intent).write(folder)
@@ -165,24 +148,10 @@ def _write_labels(data: DataDir, folder: Path) -> None:
         write_scp(folder / "slu_text", slu)
 
 
-_audio_files = functools.lru_cache(maxsize=1)(read_scp)
-_tokens = functools.lru_cache(maxsize=1)(read_tokens)
-
-
-def _flat_codes(
-    model: Path,
-    model_file: str | None,
-    device: str,
-    wav_scp: Path,
-    semantic_scp: Path | None,
-    utt_id: str,
-) -> np.ndarray:
+@one_thread()
+def _flat_codes(model: Path, model_file: str | None, device: str, source: CodecInput) -> np.ndarray:
     """Return the flat codes of one utterance."""
-    torch.set_num_threads(1)
     codec = load_once(model, device, model_file)
-    tokens = None
-    if semantic_scp is not None:
-        tokens = _tokens(semantic_scp)[utt_id]
-    with naming(utt_id):
-        codes = codec.encode(*read_audio(_audio_files(wav_scp)[utt_id]), tokens)
+    with naming(source.utt_id):
+        codes = codec.encode(*source.read())
     return flatten_codes(codes.numpy(), codec.codebook_sizes)

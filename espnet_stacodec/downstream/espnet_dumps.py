@@ -33,7 +33,7 @@ from espnet_stacodec.downstream.inputs import prepare_inputs, read_labels
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.data_dir import write_spk2utt
-from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
+from espnet_stacodec.fileio.files import identify, read_scp, write_scp, write_text
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
 
 TARGET = "ts.en"  # --tgt_case and --tgt_lang that asr2.sh has if it is not given others
@@ -138,8 +138,8 @@ def export_slu1(
         codes = read_scp(inputs / part / "codes.scp")
         n, dim = len(info.codebooks), entries[0].shape[1]
         compute = functools.partial(_features, codes, entries, info.codebook_sizes)
-        made_with = f"{info.codec_fingerprint} {info.codebooks} {deduplicated}"
-        write_arks(scp, codes, made_with, compute, np.float32)
+        made_with = [info.codec_fingerprint, info.codebooks]
+        write_arks(scp, identify(codes), made_with, compute, np.float32)
         _write_labels(folder, inputs / part, "text", "extracted")
         words = read_labels(codes_dir / part, "text")
         if not words:

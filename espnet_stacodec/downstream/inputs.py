@@ -22,9 +22,17 @@ from espnet_stacodec.downstream.code_bpe import CodeBPE
 from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
 from espnet_stacodec.downstream.targets import TARGETS, Target
-from espnet_stacodec.errors import ConfigError, DataError, StageError
+from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.arks import write_arks
-from espnet_stacodec.fileio.files import atomic_write, content_key, read_scp, write_scp, write_text
+from espnet_stacodec.fileio.files import (
+    atomic_write,
+    content_key,
+    identify,
+    read_scp,
+    require,
+    write_scp,
+    write_text,
+)
 
 # Utterances that may lack their codes or their text, of all of a set; more are an error.
 TOLERATED_SHARE = 0.01
@@ -105,18 +113,18 @@ def prepare_inputs(
         if num_units and units is None:
             frames = (codes[0] for codes in read(list(lists["codes"])))
             units = CodeBPE.learn(frames, num_units, out_dir / "src_bpe.model")
-        made_with = f"{whole.codec_fingerprint} {chosen} {deduplicated} {codes_dir / name}"
-        if units is not None:  # learned from other utterances, they are others
-            made_with += f" {content_key(units.token_list())}"
+        # Units that were learned from other utterances are others.
+        tokens = None if units is None else content_key(units.token_list())
+        made_with = [whole.codec_fingerprint, chosen, deduplicated, tokens]
         compute = functools.partial(_flat_inputs, read, info, units)
         # Last: with it the set is complete.
-        write_arks(out_dir / name / "codes.scp", lists["codes"], made_with, compute)
+        write_arks(out_dir / name / "codes.scp", identify(lists["codes"]), made_with, compute)
     # ESPnet's own codecs have no known entries, a BPE over codes none of its own.
     if (codes_dir / VECTORS_NAME).exists() and units is None:
         _write_vectors(codes_dir, info, out_dir)
-    tokens = info.token_list() if units is None else units.token_list()
+    names = info.token_list() if units is None else units.token_list()
     write_text(out_dir / "codebooks.txt", "".join(f"{book}\n" for book in chosen))
-    write_text(out_dir / "src_tokens.txt", "".join(f"{token}\n" for token in tokens))
+    write_text(out_dir / "src_tokens.txt", "".join(f"{name}\n" for name in names))
     info.write(out_dir)
 
 
@@ -146,9 +154,7 @@ def prepare_audio(dump_dir: Path, sets: Sequence[str], target: str, out_dir: Pat
     kind = choose(TARGETS, target, "target")
     seen: set[str] = set()
     for name in sets:
-        scp = dump_dir / name / "wav.scp"
-        if not scp.exists():
-            raise StageError(f"{scp}: not there; run stages 1 and 2 of the codec's recipe.")
+        scp = require(dump_dir / name / "wav.scp", "stages 1 and 2 of the codec's recipe")
         places = {utt: _locate(place, dump_dir / name) for utt, place in read_scp(scp).items()}
         lists = _read_set(dump_dir / name, "wav.scp", places, kind)
         _warn_of_unseen(name, lists["text"], kind, seen)
@@ -168,9 +174,7 @@ def _locate(place: str, folder: Path) -> str:
 
 def read_code_places(folder: Path) -> dict[str, str]:
     """Read codes.scp, whose arks lie beside it, wherever it was made and is read from."""
-    scp = folder / "codes.scp"
-    if not scp.exists():
-        raise StageError(f"{scp}: not there; run stage 7 of the codec's recipe for this set.")
+    scp = require(folder / "codes.scp", "stage 7 of the codec's recipe for this set")
     return {utt: str(folder / Path(place).name) for utt, place in read_scp(scp).items()}
 
 

@@ -1,16 +1,29 @@
 """Decode a set with a trained ESPnet model, in several processes, and keep what is finished."""
 
-import json
+import functools
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from typeguard import typechecked
 
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import StageError
-from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
+from espnet_stacodec.fileio.files import (
+    identify,
+    read_scp,
+    require,
+    scratch_folder,
+    write_scp,
+    write_text,
+)
+from espnet_stacodec.fileio.parts import Part, Parts
+from espnet_stacodec.fileio.temporaries import exclusive
+from espnet_stacodec.parallel import check_num_jobs
 
 # ESPnet's inference commands, with the names of the options that say which model.
 MODEL_OPTIONS = {
@@ -18,6 +31,8 @@ MODEL_OPTIONS = {
     "mt": ("--mt_train_config", "--mt_model_file"),
     "slu": ("--slu_train_config", "--slu_model_file"),
 }
+# Types of ESPnet's inputs whose lists hold values; others hold paths.
+VALUE_TYPES = ("text", "text_int", "text_float", "csv", "csv_int", "csv_float")
 LOG_LINES = 3
 
 
@@ -30,7 +45,7 @@ def recognize(
     out_dir: Path,
     num_jobs: int = 1,
 ) -> Path:
-    """Decode a set and write <out_dir>/text; a part that was finished before is kept.
+    """Decode a set and write <out_dir>/text and logs; what was finished before is kept.
 
     Args:
         task: One of `MODEL_OPTIONS`.
@@ -38,70 +53,78 @@ def recognize(
         streams: `path,name,type` of each input, as ESPnet's commands take them.
         options: Further options of the inference command.
         out_dir: Where to write.
-        num_jobs: Processes at a time; each decodes a part of the set.
+        num_jobs: Processes at a time; each decodes a part of the set. With another number the
+            parts are others, and are decoded anew.
 
     Returns:
         The path of the hypotheses, `<utterance id> <words>` lines; words may be missing.
 
     Raises:
-        StageError: If a process fails; its log is named.
+        ConfigError: If the task is unknown, or `num_jobs` is not positive.
+        StageError: If a list of inputs is not there, or a process fails; its log is named.
+        DataError: If a file of the inputs is missing.
     """
     config_option, model_option = choose(MODEL_OPTIONS, task, "task")
-    lists = [Path(stream.split(",")[0]) for stream in streams]
-    utterances = list(read_scp(lists[0]))
+    check_num_jobs(num_jobs)
+    inputs = _identify_inputs(streams)
     # Options may name files, e.g. the decoding configuration.
-    files = [model_file, *lists, *(Path(option) for option in options if Path(option).is_file())]
-    identities = [_identity(file) for file in files]
-    made_of = json.dumps([task, identities, list(streams), list(options), utterances])
-    state = out_dir / "parts" / "made_of.json"
-    if not state.exists() or state.read_text(encoding="utf-8") != made_of:
-        for text in state.parent.glob("*/1best_recog/text"):
-            text.unlink()
-        write_text(state, made_of)
-    command = [sys.executable, "-m", "espnet_stacodec.bin.espnet", f"{task}_inference"]
+    files = [str(model_file), *(option for option in options if Path(option).is_file())]
+    identities = identify({file: str(Path(file).resolve()) for file in files})
+    utterances = list(inputs)
+    count = min(num_jobs, len(utterances))
+    # Every n-th: neighbours are of one speaker, and as long.
+    items = [{utt: inputs[utt] for utt in utterances[first::count]} for first in range(count)]
+    command = [sys.executable, "-m", "espnet_stacodec.bin.espnet"]
+    command += ["--end_with", str(os.getpid()), f"{task}_inference"]
     command += [config_option, str(model_file.parent / "config.yaml")]
     command += [model_option, str(model_file), "--ngpu", "0", "--num_workers", "0", *options]
     for stream in streams:
         command += ["--data_path_and_name_and_type", stream]
-    parts = [utterances[first::num_jobs] for first in range(min(num_jobs, len(utterances)))]
-    folders = [state.parent / f"{number}of{len(parts)}" for number in range(1, len(parts) + 1)]
-    _run_all(command, parts, folders)
-    hypotheses: dict[str, str] = {}
-    for folder in folders:
-        hypotheses |= read_hypotheses(folder / "1best_recog" / "text")
-    write_scp(out_dir / "text", hypotheses)
-    return out_dir / "text"
+    final = out_dir / "text"
+    parts = Parts(final, items, [task, identities, list(streams), list(options)], "txt")
+    with exclusive(out_dir):
+        missing = parts.begin()
+        with ThreadPoolExecutor(max(len(missing), 1)) as pool:
+            list(pool.map(functools.partial(_decode_part, command), missing))
+        hypotheses: dict[str, str] = {}
+        for part in parts:
+            hypotheses |= read_hypotheses(part.path)
+        write_scp(final, hypotheses)
+    return final
 
 
-def _identity(file: Path) -> list:
-    """Return what tells one file of this name, e.g. a checkpoint, from another."""
-    resolved = file.resolve()
-    return [str(resolved), resolved.stat().st_mtime_ns]
+def _identify_inputs(streams: Sequence[str]) -> dict[str, list]:
+    """Return what tells the inputs of each utterance of the first stream from others."""
+    identities: list[Mapping[str, Any]] = []
+    for stream in streams:
+        path, _, kind = stream.split(",")
+        values = read_scp(require(path, "the stage that makes the inputs"))
+        identities.append(values if kind in VALUE_TYPES else identify(values))
+    return {utt: [known.get(utt) for known in identities] for utt in identities[0]}
 
 
-def _run_all(
-    command: Sequence[str], parts: Sequence[Sequence[str]], folders: Sequence[Path]
-) -> None:
-    """Run the command for all parts that are not finished, at the same time."""
-    running = []
-    for part, folder in zip(parts, folders, strict=True):
-        if _is_finished(folder, part):
-            continue
-        write_scp(folder / "keys", {utt: utt for utt in part})
+def _decode_part(command: Sequence[str], part: Part) -> None:
+    """Run the command for a part; its log stays, whether it fails or not."""
+    log = part.path.parent / "logs" / f"inference.{part.number}.log"
+    log.parent.mkdir(exist_ok=True)
+    # A folder of its own: the process of a killed call may live on for a moment.
+    with scratch_folder(part.path) as folder:
+        write_scp(folder / "keys", {utt: utt for utt in part.ids})
         words = [*command, "--key_file", str(folder / "keys"), "--output_dir", str(folder)]
-        with (folder / "inference.log").open("wb") as log:
-            running.append((folder, subprocess.Popen(words, stdout=log, stderr=log)))
-    failed = [folder / "inference.log" for folder, process in running if process.wait()]
-    if failed:
-        lines = failed[0].read_text(encoding="utf-8", errors="replace").strip().split("\n")
-        raise StageError(f"{failed[0]}: decoding failed: {' '.join(lines[-LOG_LINES:])}")
-
-
-def _is_finished(folder: Path, part: Sequence[str]) -> bool:
-    text = folder / "1best_recog" / "text"
-    content = text.read_text(encoding="utf-8") if text.exists() else ""
-    # A killed process leaves a part of the lines, and maybe of the last of them.
-    return content.endswith("\n") and content.count("\n") == len(part)
+        with log.open("wb") as file:
+            status = subprocess.run(words, stdout=file, stderr=file).returncode
+        if status:
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().split("\n")
+            raise StageError(f"{log}: decoding failed: {' '.join(lines[-LOG_LINES:])}")
+        text = folder / "1best_recog" / "text"
+        hypotheses = read_hypotheses(text) if text.exists() else {}
+        missing = [utt for utt in part.ids if utt not in hypotheses]
+        if missing:
+            raise StageError(
+                f"{log}: decoding left out {len(missing)} of {len(part.ids)} utterances (first:"
+                f" {missing[0]}); run it again."
+            )
+        write_text(part.path, text.read_text(encoding="utf-8"))
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:

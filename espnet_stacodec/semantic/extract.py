@@ -1,11 +1,9 @@
 """Audio of data sets to semantic tokens: fit the tokenizer once, then tokenize every set."""
 
-import contextlib
 import dataclasses
 import functools
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +11,11 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError
-from espnet_stacodec.fileio.arks import SHARD_UTTERANCES, in_parts
 from espnet_stacodec.fileio.audio import read_audio
-from espnet_stacodec.fileio.files import atomic_write
-from espnet_stacodec.parallel import Workers
+from espnet_stacodec.fileio.files import atomic_write, fingerprint, identify
+from espnet_stacodec.fileio.parts import Part, Parts, cut
+from espnet_stacodec.fileio.temporaries import exclusive, remove
+from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.fit_data import FitData
 from espnet_stacodec.semantic.kmeans import KMeans
@@ -32,9 +31,10 @@ from espnet_stacodec.semantic.tokenizer_info import (
     TOKEN_FRAMES,
     TokenizerInfo,
     UpstreamConfig,
-    content_key,
 )
 from espnet_stacodec.semantic.upstream import Upstream
+
+FIT_FOLDER = ".fit"  # features of an unfinished tokenizer
 
 __all__ = ["extract", "fit_tokenizer", "read_tokens", "read_wave"]
 
@@ -59,42 +59,31 @@ def read_wave(utterance: Utterance) -> torch.Tensor:
     return torch.from_numpy(wave)
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of floats depend on the number of threads: with one, tokens never depend on --nj."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 # A process holds one model at a time, built when its first utterance comes.
 _upstream = functools.lru_cache(maxsize=1)(build_upstream)
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(folder: Path, device: str, fingerprint: str) -> SemanticTokenizer:
-    # The fingerprint is part of the cache's key: a folder may be filled anew.
+def _tokenizer(folder: Path, device: str, centroids: str) -> SemanticTokenizer:
+    # The centroids' fingerprint is part of the cache's key: a folder may be filled anew.
     return SemanticTokenizer.load(folder, device)
 
 
+@one_thread()
 def _features_of(
     config: UpstreamConfig, device: str, job: tuple[Utterance, np.ndarray]
 ) -> np.ndarray:
     """Return the features (m, D) of the frames (m,) that the sample takes of an utterance."""
     utterance, frames = job
-    with _one_thread():
-        features = _upstream(config, device).features(read_wave(utterance), utterance.utt_id)
-        return features[torch.from_numpy(frames).to(features.device)].cpu().numpy()
+    features = _upstream(config, device).features(read_wave(utterance), utterance.utt_id)
+    return features[torch.from_numpy(frames).to(features.device)].cpu().numpy()
 
 
-def _tokens_of(folder: Path, device: str, fingerprint: str, utterance: Utterance) -> np.ndarray:
+@one_thread()
+def _tokens_of(folder: Path, device: str, centroids: str, utterance: Utterance) -> np.ndarray:
     """Return the tokens (T,) of an utterance."""
-    with _one_thread():
-        tokenizer = _tokenizer(folder, device, fingerprint)
-        return tokenizer(read_wave(utterance), utterance.utt_id).cpu().numpy()
+    tokenizer = _tokenizer(folder, device, centroids)
+    return tokenizer(read_wave(utterance), utterance.utt_id).cpu().numpy()
 
 
 def draw_frames(
@@ -133,19 +122,22 @@ def _sample_features(
     workers: Workers,
     device: str,
 ) -> np.ndarray:
-    """Return features (n, D) of drawn frames; `folder` keeps blocks of them meanwhile."""
-    jobs = draw_frames(config, utterances)
-    starts = range(0, len(jobs), SHARD_UTTERANCES)
-    blocks = {folder / f"{start}.npy": jobs[start : start + SHARD_UTTERANCES] for start in starts}
-    missing = [path for path in blocks if not path.exists()]
-    work = functools.partial(_features_of, config, device)
-    todo = [job for path in missing for job in blocks[path]]
-    results = workers.map(work, todo, "features for k-means")
-    parts = in_parts(results, [len(blocks[path]) for path in missing])
-    for path, features in zip(missing, parts, strict=True):
-        with atomic_write(path) as temporary:
+    """Return features (n, D) of drawn frames; `folder` keeps parts of them meanwhile."""
+    jobs = {job[0].utt_id: job for job in draw_frames(config, utterances)}
+    audio = identify({utt_id: utterance.wav for utt_id, (utterance, _) in jobs.items()})
+    sources = {
+        utt_id: [audio[utt_id], utterance.num_samples, fingerprint([("frames", frames)])]
+        for utt_id, (utterance, frames) in jobs.items()
+    }
+
+    def save(part: Part, features: Sequence[np.ndarray]) -> None:
+        with atomic_write(part.path) as temporary:
             np.save(temporary, np.concatenate(features))
-    return np.concatenate([np.load(path) for path in blocks])
+
+    work = functools.partial(_features_of, config, device)
+    parts = Parts(folder / "features.npy", cut(sources), dataclasses.asdict(config), "npy")
+    parts.complete(workers.map_named(work, jobs, "features for k-means"), save)
+    return np.concatenate([np.load(part.path) for part in parts])
 
 
 @typechecked
@@ -160,14 +152,22 @@ def fit_tokenizer(
 
     Raises:
         ConfigError: If `out_dir` holds a tokenizer of another configuration or other audio.
+        StageError: If `train_dir` has not been made.
         DataError: If the audio has fewer frames than clusters, or cannot be read.
     """
-    out_dir = Path(out_dir)
+    with exclusive(Path(out_dir), FIT_FOLDER):
+        return _fit_tokenizer(config, Path(train_dir), Path(out_dir), workers, device)
+
+
+def _fit_tokenizer(
+    config: UpstreamConfig, train_dir: Path, out_dir: Path, workers: Workers, device: str
+) -> TokenizerInfo:
     utterances = read_utterances(train_dir)
-    fit_data = FitData.of(Path(train_dir), utterances)
+    fit_data = FitData.of(train_dir, utterances)
     if (out_dir / INFO_NAME).exists():
         _check_same(config, read_config(out_dir), out_dir)
         fit_data.check(out_dir)
+        remove(out_dir / FIT_FOLDER)  # of a call that was killed when all was done
         return TokenizerInfo.read(out_dir)
     if sum(utterance.num_frames for utterance in utterances) < config.num_clusters:
         raise DataError(
@@ -176,16 +176,14 @@ def fit_tokenizer(
         )
     # Building the model first finds a wrong name or layer before any work is done.
     upstream: Upstream = _upstream(config, device)
-    content = [dataclasses.asdict(config), [dataclasses.astuple(utt) for utt in utterances]]
-    parts = out_dir / f".fit_{content_key(content)}"
-    features = _sample_features(config, utterances, parts, workers, device)
+    features = _sample_features(config, utterances, out_dir / FIT_FOLDER, workers, device)
     logging.info("k-means on %d frames of %d dimensions", *features.shape)
     kmeans = KMeans.fit(
         features, config.num_clusters, config.seed, config.batch_frames, config.passes
     )
     fit_data.write(out_dir)
     SemanticTokenizer(upstream, kmeans).save(out_dir)  # last: with it the folder is complete
-    shutil.rmtree(parts)
+    remove(out_dir / FIT_FOLDER)
     return TokenizerInfo.read(out_dir)
 
 
@@ -214,7 +212,7 @@ def extract(
 ) -> TokenizerInfo:
     """Fit the tokenizer on the train set and write the tokens of all sets.
 
-    What is complete already is kept: the tokenizer, and shards of the same utterances.
+    What is complete already is kept: the tokenizer, and parts of the same utterances.
 
     Args:
         config: Which features, how many clusters.
@@ -227,7 +225,8 @@ def extract(
 
     Raises:
         ConfigError: As `fit_tokenizer` does, or if the upstream cannot be built.
-        DataError: If a set is missing, or an utterance unreadable or changed since stage 2.
+        StageError: If a set has not been made.
+        DataError: If an utterance is unreadable or was changed since stage 2.
     """
     dump_dir, out_dir = Path(dump_dir), Path(out_dir)
     utterances = {name: read_utterances(dump_dir / name) for name in sets}

@@ -43,8 +43,12 @@ class _TextTokens(Mapping[str, np.ndarray]):
             ) from error
         return check_tokens(utt_id, tokens, self._num_clusters)
 
+    def identify(self) -> dict[str, str]:
+        """Return what tells the tokens of each utterance from others: they themselves."""
+        return self._lines
 
-def _open_set(tokens_dir: Path, name: str, num_clusters: int) -> Mapping[str, np.ndarray]:
+
+def _open_set(tokens_dir: Path, name: str, num_clusters: int) -> _TextTokens | TokenReader:
     """Return the tokens of a set, from <set>/semantic.scp or the text file <set>."""
     path = tokens_dir / name
     if path.is_file():
@@ -94,6 +98,7 @@ def import_tokens(
             for utt in wanted:
                 yield align_tokens(utt.utt_id, given[utt.utt_id], utt.num_frames)
 
-        write_tokens(out_dir / name, utterances, info.fingerprint, tokenize)
+        folder, sources = out_dir / name, given.identify()
+        write_tokens(folder, utterances, info.fingerprint, tokenize, sources)
     info.write(out_dir)
     return info

@@ -3,14 +3,16 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import kaldiio
 import numpy as np
 from typeguard import typechecked
 
-from espnet_stacodec.errors import DataError, LengthError, TokenError
+from espnet_stacodec.errors import DataError, LengthError, TokenError, naming
 from espnet_stacodec.fileio.arks import write_arks
-from espnet_stacodec.fileio.files import read_scp
+from espnet_stacodec.fileio.audio import read_audio
+from espnet_stacodec.fileio.files import identify, read_scp, require
 from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TOKEN_FRAMES, TokenizerInfo
 
 SCP_NAME = "semantic.scp"
@@ -35,10 +37,11 @@ def read_utterances(folder: Path | str) -> list[Utterance]:
     """Read wav.scp and utt2num_samples of a formatted set.
 
     Raises:
-        DataError: If one is missing or malformed, or they hold different utterances.
+        StageError: If the set has not been made.
+        DataError: If a list is missing or malformed, or they hold different utterances.
     """
     folder = Path(folder)
-    wavs = read_scp(folder / "wav.scp")
+    wavs = read_scp(require(folder / "wav.scp", "stage 2"))
     lengths = read_scp(folder / "utt2num_samples")
     for utt_id in sorted(set(wavs) ^ set(lengths)):
         lacking = "wav.scp" if utt_id in lengths else "utt2num_samples"
@@ -49,11 +52,74 @@ def read_utterances(folder: Path | str) -> list[Utterance]:
     return [Utterance(utt_id, wav, int(lengths[utt_id])) for utt_id, wav in wavs.items()]
 
 
+@dataclasses.dataclass(frozen=True)
+class CodecInput:
+    """What the codes of one utterance are made from.
+
+    Attributes:
+        utt_id: The utterance.
+        wav: Its audio file.
+        tokens: `<ark>:<offset>` of its semantic tokens; None where the codec is given none.
+    """
+
+    utt_id: str
+    wav: str
+    tokens: str | None = None
+
+    def read(self) -> tuple[np.ndarray, int, np.ndarray | None]:
+        """Return samples (N,) float32, their rate (Hz), and the tokens (T,), to be checked."""
+        wave, rate = read_audio(self.wav)
+        return wave, rate, None if self.tokens is None else _load(self.tokens)
+
+
+class CodecInputs(Mapping[str, CodecInput]):
+    """The inputs of a codec of a set, by utterance.
+
+    Args:
+        wav_scp: Audio of the set (stage 2).
+        semantic_scp: Its semantic tokens (stage 3); None where the codec is given none.
+
+    Raises:
+        StageError: If a list is not there.
+        DataError: If a list is malformed, or an utterance has no tokens.
+    """
+
+    def __init__(self, wav_scp: Path, semantic_scp: Path | None) -> None:
+        self._wavs = read_scp(require(wav_scp, "stage 2"))
+        self._tokens: dict[str, str] | None = None
+        if semantic_scp is None:
+            return
+        self._tokens = read_scp(require(semantic_scp, "stage 3"))
+        missing = [utt_id for utt_id in self._wavs if utt_id not in self._tokens]
+        if missing:
+            raise DataError(
+                f"{semantic_scp}: {len(missing)} utterances of {wav_scp} have no tokens (first:"
+                f" {missing[0]}); extract them again (stage 3)."
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._wavs)
+
+    def __len__(self) -> int:
+        return len(self._wavs)
+
+    def __getitem__(self, utt_id: str) -> CodecInput:
+        tokens = None if self._tokens is None else self._tokens[utt_id]
+        return CodecInput(utt_id, self._wavs[utt_id], tokens)
+
+    def identify(self) -> dict[str, list]:
+        """Return what tells the input of each utterance from others with the same name."""
+        audio = identify(self._wavs)
+        if self._tokens is None:
+            return {utt_id: [audio[utt_id], None] for utt_id in audio}
+        tokens = identify({utt_id: self._tokens[utt_id] for utt_id in audio})
+        return {utt_id: [audio[utt_id], tokens[utt_id]] for utt_id in audio}
+
+
 class TokenReader(Mapping[str, np.ndarray]):
     """The tokens (T,) int32 of each utterance of a semantic.scp, read when asked for."""
 
     def __init__(self, scp: Path, num_clusters: int) -> None:
-        self._scp = scp
         self._places = read_scp(scp)
         self._num_clusters = num_clusters
 
@@ -64,14 +130,23 @@ class TokenReader(Mapping[str, np.ndarray]):
         return len(self._places)
 
     def __getitem__(self, utt_id: str) -> np.ndarray:
-        try:
-            tokens = kaldiio.load_mat(self._places[utt_id])
-        except (OSError, ValueError, AssertionError) as error:
-            raise DataError(
-                f"{self._scp}: the tokens of {utt_id} cannot be read from {self._places[utt_id]}"
-                f" ({error}); extract them again (stage 3)."
-            ) from error
-        return check_tokens(utt_id, np.asarray(tokens), self._num_clusters)
+        with naming(utt_id):
+            tokens = _load(self._places[utt_id])
+        return check_tokens(utt_id, tokens, self._num_clusters)
+
+    def identify(self) -> dict[str, list]:
+        """Return what tells the tokens of each utterance from others at the same place."""
+        return identify(self._places)
+
+
+def _load(place: str) -> np.ndarray:
+    """Return the tokens of an utterance from `<ark>:<offset>`, as they are."""
+    try:
+        return np.asarray(kaldiio.load_mat(place))
+    except (OSError, ValueError, AssertionError) as error:
+        raise DataError(
+            f"the tokens cannot be read from {place} ({error}); extract them again (stage 3)."
+        ) from error
 
 
 @typechecked
@@ -109,14 +184,16 @@ def write_tokens(
     utterances: Sequence[Utterance],
     fingerprint: str,
     tokenize: Callable[[Sequence[Utterance]], Iterable[np.ndarray]],
+    sources: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the tokens of a set, going on from whole shards of the same utterances and tokenizer.
+    """Write the tokens of a set, going on from whole parts of the same utterances and tokenizer.
 
     Args:
         folder: <out_dir>/<set>; as given, it becomes part of the paths in semantic.scp.
         utterances: Sorted by id.
         fingerprint: The tokenizer's.
         tokenize: Yields the tokens (T,) of the utterances it is given, in their order.
+        sources: What the tokens of each utterance are made from; None for its audio file.
     """
     by_id = {utterance.utt_id: utterance for utterance in utterances}
 
@@ -130,5 +207,8 @@ def write_tokens(
                 )
             yield tokens
 
-    described = {utt_id: [u.wav, u.num_samples] for utt_id, u in by_id.items()}
+    made_of = (
+        identify({utt_id: u.wav for utt_id, u in by_id.items()}) if sources is None else sources
+    )
+    described = {utt_id: [made_of[utt_id], u.num_samples] for utt_id, u in by_id.items()}
     write_arks(Path(folder) / SCP_NAME, described, fingerprint, compute)

@@ -1,5 +1,6 @@
 """Codes as ESPnet's discrete-token recipes read them."""
 
+import os
 import shutil
 
 import kaldiio
@@ -116,6 +117,38 @@ def test_dump_codes_again_does_nothing(sta_experiment, toy_task, labelled):
     assert ark.stat().st_mtime_ns == before
 
 
+def test_others_can_read_what_was_written(sta_experiment, toy_task, labelled):
+    before = os.umask(0o022)
+    try:
+        out = labelled / "codes"
+        dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys(modes, 0o644) and VECTORS_NAME in modes
+
+
+def test_audio_or_tokens_that_were_made_again_are_encoded_again(sta_experiment, toy_task, labelled):
+    out = labelled / "codes"
+    semantic = labelled / "semantic"
+    shutil.copytree(toy_task.tokenizer, semantic)
+    arks = {str(p): str(semantic / "valid" / p.name) for p in toy_task.tokenizer.rglob("*.ark")}
+    scp = semantic / "valid" / "semantic.scp"
+    places = {utt: place.rsplit(":", 1) for utt, place in read_scp(scp).items()}
+    write_scp(scp, {utt: f"{arks[ark]}:{offset}" for utt, (ark, offset) in places.items()})
+
+    def made() -> int:
+        dump_codes(sta_experiment, labelled / "raw", semantic, ["valid"], out)
+        return (out / "valid" / "codes.1.ark").stat().st_mtime_ns
+
+    first = made()
+    assert made() == first
+    ark = semantic / "valid" / "semantic.1.ark"
+    os.utime(ark, ns=(0, ark.stat().st_mtime_ns + 1))
+    second = made()
+    assert second > first and made() == second
+
+
 def test_stages_that_were_not_run_are_named(sta_experiment, toy_task, labelled):
     def call(raw, semantic):
         dump_codes(sta_experiment, raw, semantic, ["valid"], labelled / "codes")
@@ -131,7 +164,7 @@ def test_an_utterance_without_tokens_is_named(sta_experiment, toy_task, labelled
     tokens = read_scp(toy_task.tokenizer / "valid" / "semantic.scp")
     lost = labelled / "semantic" / "valid" / "semantic.scp"
     write_scp(lost, dict(list(tokens.items())[:1]))
-    with pytest.raises(DataError, match=r"1 utterances have no tokens \(first: valid1\)"):
+    with pytest.raises(DataError, match=r"1 utterances of .* have no tokens \(first: valid1\)"):
         dump_codes(
             sta_experiment, labelled / "raw", labelled / "semantic", ["valid"], labelled / "codes"
         )

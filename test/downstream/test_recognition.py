@@ -12,7 +12,7 @@ import yaml
 from espnet_stacodec.bin import espnet
 from espnet_stacodec.downstream import recognition
 from espnet_stacodec.downstream.recognition import read_hypotheses, recognize
-from espnet_stacodec.errors import ConfigError, StageError
+from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 
@@ -31,6 +31,8 @@ done
 echo "loading $model"
 grep -q fail "$model" && { printf 'one\\ntwo\\nthree\\n' >&2; exit 3; }
 mkdir -p "$out/1best_recog"
+grep -q lose "$model" && { head -n 1 "$keys" >"$out/1best_recog/text"; exit 0; }
+grep -q kill "$model" && { printf 'utt0 o' >"$out/1best_recog/text"; kill -9 $$; }
 sed "s/ .*/ $(cat "$model")/" "$keys" >"$out/1best_recog/text"
 """
 
@@ -55,7 +57,8 @@ def says(tmp_path, monkeypatch):
     (tmp_path / "python").write_text(SAYS)
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    write_scp(tmp_path / "codes.scp", dict.fromkeys(UTTS, "codes.ark:5"))
+    write_text(tmp_path / "codes.ark", "codes")
+    write_scp(tmp_path / "codes.scp", dict.fromkeys(UTTS, f"{tmp_path / 'codes.ark'}:5"))
     write_text(tmp_path / "1epoch.pth", "on")
     write_text(tmp_path / "2epoch.pth", "off")
 
@@ -114,6 +117,7 @@ def test_two_processes_recognize_what_one_does(model, tmp_path, processes):
     path = recognize("slu", model, [stream], options, tmp_path / "two", 2)
     recognized = read_hypotheses(path)
     assert len(processes) == 2 and list(recognized) == UTTS
+    assert all("--end_with" in words for words in processes)
     said = [text.split() for text in recognized.values()]
     assert {word for words in said for word in words} <= {*WORDS, "<unk>"}
     assert len(set(recognized.values())) > 1  # not the same of all
@@ -134,8 +138,9 @@ def test_two_processes_recognize_what_one_does(model, tmp_path, processes):
 
 def test_every_utterance_is_decoded_once(says, processes, tmp_path):
     assert says(num_jobs=2) == dict.fromkeys(UTTS, "on")
-    keys = [read_scp(words[words.index("--key_file") + 1]) for words in processes]
-    assert [list(part) for part in keys] == [["utt0", "utt2", "utt4"], ["utt1", "utt3"]]
+    parts = sorted((tmp_path / "out").glob(".text.*.txt"))
+    keys = [list(read_hypotheses(part)) for part in parts]
+    assert keys == [["utt0", "utt2", "utt4"], ["utt1", "utt3"]]
 
 
 def test_there_are_no_more_processes_than_utterances(says, processes):
@@ -148,12 +153,24 @@ def test_finished_parts_are_kept(says, processes, tmp_path):
     (tmp_path / "out" / "text").unlink()
     assert says() == first and len(processes) == 2
 
-    part = tmp_path / "out" / "parts" / "2of2" / "1best_recog" / "text"
-    whole = part.read_text()
-    for left in (whole[: whole.index("\n") + 1], whole[:-2], ""):
-        part.write_text(left)  # what a killed process leaves
-        del processes[:]
-        assert says() == first and len(processes) == 1
+    next((tmp_path / "out").glob(".text.2.*.txt")).unlink()
+    del processes[:]
+    assert says() == first and len(processes) == 1
+
+
+def test_a_process_that_is_killed_halfway_leaves_no_part(says, processes, tmp_path):
+    write_text(tmp_path / "1epoch.pth", "kill")
+    with pytest.raises(StageError, match="decoding failed"):
+        says()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"logs"}
+    write_text(tmp_path / "1epoch.pth", "on")
+    assert says() == dict.fromkeys(UTTS, "on")
+
+
+def test_a_process_that_leaves_out_utterances_is_an_error(says, tmp_path):
+    write_text(tmp_path / "1epoch.pth", "lose")
+    with pytest.raises(StageError, match=r"logs/inference\.1\.log: decoding left out 2 of 3"):
+        says()
 
 
 @pytest.mark.parametrize("how", ["another name", "another content", "a link to another"])
@@ -182,28 +199,68 @@ def test_other_options_and_utterances_are_decoded_anew(says, processes, tmp_path
     assert len(processes) == 4
     says(options=[*options, "--beam_size", "2"])
     assert len(processes) == 6
-    write_scp(tmp_path / "codes.scp", {"utt3": "codes.ark:5", "utt7": "codes.ark:9"})
+    ark = tmp_path / "codes.ark"
+    write_scp(tmp_path / "codes.scp", {"utt3": f"{ark}:5", "utt7": f"{ark}:9"})
     assert list(says(options=[*options, "--beam_size", "2"])) == ["utt3", "utt7"]
 
 
-def test_codes_that_were_made_again_are_decoded_anew(says, processes, tmp_path):
+def test_inputs_that_were_made_again_are_decoded_anew(says, processes, tmp_path):
     says()
     scp = tmp_path / "codes.scp"
-    write_scp(scp, read_scp(scp))  # the same list: it stays as it is
+    places = read_scp(scp)
+    scp.unlink()  # as write_arks does
+    write_scp(scp, places)  # the same list of the same arks
     says()
     assert len(processes) == 2
-    places = read_scp(scp)
-    scp.unlink()  # as write_arks does before it writes other codes
-    write_scp(scp, places)
+    (tmp_path / "codes.ark").unlink()
+    write_text(tmp_path / "codes.ark", "other")  # at the same path, as long
     says()
     assert len(processes) == 4
+
+
+def test_audio_that_was_made_again_is_decoded_anew(says, processes, tmp_path):
+    """Only the part of the changed utterance."""
+    for utt in UTTS:
+        write_text(tmp_path / f"{utt}.flac", "audio")
+    write_scp(tmp_path / "codes.scp", {utt: tmp_path / f"{utt}.flac" for utt in UTTS})
+    says()
+    write_text(tmp_path / "utt3.flac", "AUDIO")
+    says()
+    assert len(processes) == 3
+    (tmp_path / "utt0.flac").unlink()
+    with pytest.raises(DataError, match=r"utt0: .*utt0\.flac cannot be read"):
+        says()
+
+
+def test_text_inputs_are_what_their_list_holds(tmp_path):
+    write_scp(tmp_path / "text", dict.fromkeys(UTTS, "a b"))
+    identities = recognition._identify_inputs([f"{tmp_path / 'text'},src_text,text"])
+    assert identities == {utt: ["a b"] for utt in UTTS}
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """The child says its id; its parent is killed."""
+    child = "import os, sys, time; from espnet_stacodec.parallel import end_with\n"
+    child += "end_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(600)"
+    parent = "import os, subprocess, sys\n"
+    parent += f"subprocess.run([sys.executable, '-c', {child!r}, str(os.getpid())])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+        process.kill()
+        assert process.stdout.read() == b""  # the child held the other end until it ended
+
+
+def test_an_invalid_number_of_processes(says):
+    with pytest.raises(ConfigError, match="got 0; set --nj 1 or more"):
+        says(num_jobs=0)
 
 
 def test_a_process_that_fails_names_its_log(says, processes, tmp_path):
     write_text(tmp_path / "1epoch.pth", "fail")
     with pytest.raises(StageError) as error:
         says()
-    log = tmp_path / "out" / "parts" / "1of2" / "inference.log"
+    log = tmp_path / "out" / "logs" / "inference.1.log"
     assert str(error.value) == f"{log}: decoding failed: one two three"
     assert log.read_text().startswith("loading ")
     assert not (tmp_path / "out" / "text").exists()

@@ -9,6 +9,7 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from espnet_stacodec.bin import decode as command
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, StageError, TokenError
@@ -22,8 +23,8 @@ from espnet_stacodec.parallel import Workers
 
 @pytest.fixture
 def job(toy_task, plain_experiment, tmp_path, monkeypatch) -> SetToDecode:
-    """The toy's two validation utterances, each a shard of its own."""
-    monkeypatch.setattr(resynthesis, "SHARD_UTTERANCES", 1)
+    """The toy's two validation utterances, each a part of its own."""
+    monkeypatch.setattr(resynthesis, "PART_UTTERANCES", 1)
     return SetToDecode(
         model=plain_experiment,
         model_file=None,
@@ -40,9 +41,9 @@ def decoded(monkeypatch) -> list[str]:
     calls: list[str] = []
     original = resynthesis._decode_one
 
-    def note(job, codec, utt_id, *args):
-        calls.append(utt_id)
-        return original(job, codec, utt_id, *args)
+    def note(job, source):
+        calls.append(source.utt_id)
+        return original(job, source)
 
     monkeypatch.setattr(resynthesis, "_decode_one", note)
     return calls
@@ -76,14 +77,27 @@ def test_codes_audio_and_scores_of_each_utterance(job, toy_task, plain_experimen
     assert [json.loads(line) for line in lines] == rows
 
 
+def test_the_caller_keeps_its_threads(job):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run(job)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_interrupted_call_is_gone_on_with(job, decoded):
     rows = run(job)
     assert decoded == ["valid0", "valid1"]
     assert run(job) == rows and len(decoded) == 2
-    (job.out_dir / "shards" / "scores.1.jsonl").unlink()
+    next(job.out_dir.glob(".scores.2.*.jsonl")).unlink()
     again = run(job)
     assert decoded == ["valid0", "valid1", "valid1"]
     assert again[0] == rows[0] and again[1]["stoi"] == rows[1]["stoi"]
+    (job.out_dir / "wav" / "valid0.wav").unlink()
+    run(job)
+    assert decoded[3:] == ["valid0"]
 
 
 def test_what_was_made_from_something_else_is_made_again(job, decoded, tmp_path):
@@ -98,6 +112,28 @@ def test_what_was_made_from_something_else_is_made_again(job, decoded, tmp_path)
     rows = run(with_job(job, wav_scp=swapped))
     assert len(decoded) == 4
     assert rows[0]["num_samples"] > rows[1]["num_samples"]
+
+
+def test_audio_that_was_made_again_is_decoded_again(job, decoded, tmp_path):
+    audio = {utt: tmp_path / f"{utt}.wav" for utt in read_scp(job.wav_scp)}
+    for utt, place in read_scp(job.wav_scp).items():
+        shutil.copyfile(place, audio[utt])
+    write_scp(tmp_path / "wav.scp", audio)
+    job = with_job(job, wav_scp=tmp_path / "wav.scp")
+    run(job)
+    wave, rate = soundfile.read(audio["valid1"])
+    soundfile.write(audio["valid1"], -wave, rate, "FLOAT")
+    run(job)
+    assert decoded == ["valid0", "valid1", "valid1"]
+
+
+def test_no_lists_of_a_decoding_that_is_not_whole(job, decoded, monkeypatch):
+    run(job)
+    monkeypatch.setattr(metrics, "score", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(with_job(job, n_codebooks=1))
+    left = {path.name for path in job.out_dir.iterdir()}
+    assert left == {"codes", "wav"}
 
 
 def test_another_checkpoint_is_another_codec(job, decoded, toy_task, sta_experiment):
@@ -148,7 +184,7 @@ def test_tokens_that_do_not_fit_the_audio_are_named(job, toy_task, sta_experimen
 
 
 def test_stages_that_were_not_run(job, tmp_path):
-    with pytest.raises(StageError, match=r"no/wav\.scp: not there; run stage 2"):
+    with pytest.raises(StageError, match=r"no/wav\.scp: not there; run stage 2 first"):
         run(with_job(job, wav_scp=tmp_path / "no" / "wav.scp"))
     with pytest.raises(StageError, match=r"no/semantic\.scp: not there; run stage 3"):
         run(with_job(job, semantic_scp=tmp_path / "no" / "semantic.scp"))
@@ -163,7 +199,7 @@ def test_utterances_without_tokens(job, toy_task, sta_experiment, tmp_path):
 
 def test_audio_that_was_not_formatted(job, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
-    write_scp(tmp_path / "wav.scp", {"a": tmp_path / "a.wav", "b": tmp_path / "b.wav"})
+    write_scp(tmp_path / "wav.scp", {"a": tmp_path / "a.wav"})
     with pytest.raises(DataError, match=r"a\.wav: 8000 Hz instead of 16000; run stage 2"):
         run(with_job(job, wav_scp=tmp_path / "wav.scp"))
 
@@ -180,7 +216,7 @@ def test_the_command_writes_a_table_of_all_sets(toy_task, sta_experiment, tmp_pa
     assert "| 0.55 |" in table  # kbit/s
     with pytest.raises(SystemExit) as end:
         command.main([*options, "--sets", "test"])
-    assert "test/wav.scp: not there; run stage 2 for this set first" in str(end.value.code)
+    assert "test/wav.scp: not there; run stage 2 first" in str(end.value.code)
     with pytest.raises(SystemExit) as end:
         command.main([*options, "--sets", "valid", "--nj", "0"])
     assert "set --nj 1 or more" in str(end.value.code)

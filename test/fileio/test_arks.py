@@ -4,13 +4,13 @@ import kaldiio
 import numpy as np
 import pytest
 
-from espnet_stacodec.fileio import arks
+from espnet_stacodec.fileio import arks, parts
 from espnet_stacodec.fileio.files import read_scp
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(arks, "SHARD_UTTERANCES", 2)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(parts, "PART_ITEMS", 2)
 
 
 UTTERANCES = {f"utt{i}": i for i in range(5)}
@@ -41,7 +41,7 @@ def test_all_vectors_are_written(tmp_path):
     assert kaldiio.load_mat(read_scp(tmp_path / "x.scp")["utt0"]).dtype == np.int32
 
 
-def test_an_interrupted_run_keeps_its_whole_shards(tmp_path):
+def test_an_interrupted_run_keeps_its_whole_parts(tmp_path):
     scp = tmp_path / "x.scp"
     with pytest.raises(RuntimeError):
         arks.write_arks(scp, UTTERANCES, "key", Compute(fail_at="utt3"))
@@ -70,3 +70,21 @@ def test_a_shorter_list_leaves_nothing_behind(tmp_path):
     arks.write_arks(scp, {"utt0": 0}, "key", Compute())
     assert read(scp) == {"utt0": [0, 7]}
     assert sorted(path.name for path in tmp_path.glob("*.ark")) == ["x.1.ark"]
+
+
+def test_an_ark_that_is_gone_is_made_again(tmp_path):
+    scp = tmp_path / "x.scp"
+    arks.write_arks(scp, UTTERANCES, "key", Compute())
+    (tmp_path / "x.2.ark").unlink()
+    again = Compute()
+    arks.write_arks(scp, UTTERANCES, "key", again)
+    assert again.done == ["utt2", "utt3"]
+    assert read(scp) == {utt: [i, 7] for utt, i in UTTERANCES.items()}
+
+
+def test_a_list_is_there_only_where_all_is_whole(tmp_path):
+    scp = tmp_path / "x.scp"
+    arks.write_arks(scp, UTTERANCES, "key", Compute())
+    with pytest.raises(RuntimeError):
+        arks.write_arks(scp, UTTERANCES, "other", Compute(fail_at="utt0"))
+    assert not scp.exists()

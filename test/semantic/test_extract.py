@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import soundfile
 
 from espnet_stacodec.bin.extract_semantic import main
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
-from espnet_stacodec.fileio import arks
+from espnet_stacodec.fileio import parts
 from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.semantic.extract import draw_frames, extract
 from espnet_stacodec.semantic.token_files import Utterance, read_tokens
@@ -23,8 +24,8 @@ SETS = ("train", "test")
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arks, "SHARD_UTTERANCES", 2)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART_ITEMS", 2)
 
 
 @pytest.fixture
@@ -68,14 +69,17 @@ def test_two_processes_write_the_same_bytes_as_one(
 
 
 def test_an_interrupted_run_goes_on_to_the_same_files(
-    config: UpstreamConfig, dump_dir: Path, tmp_path: Path
+    config: UpstreamConfig,
+    dump_dir: Path,
+    tmp_path: Path,
+    dead_temporary: Callable[[Path, str], Path],
 ) -> None:
     out = tmp_path / "out"
     extract(config, dump_dir, "train", SETS, out)
     whole, times = files_of(out), times_of(out)
-    # As after a kill in the second shard: no list yet, a temporary file.
+    # As after a kill in the second part: no list yet, half an ark.
     (out / "train" / "semantic.scp").unlink()
-    (out / "train" / "semantic.2.ark").rename(out / "train" / ".17.tmp.semantic.2.ark")
+    (out / "train" / "semantic.2.ark").rename(dead_temporary(out / "train", ".ark"))
     next((out / "train").glob(".semantic.2.*.offsets")).unlink()
     extract(config, dump_dir, "train", SETS, out)
     assert files_of(out) == whole
@@ -84,17 +88,34 @@ def test_an_interrupted_run_goes_on_to_the_same_files(
     assert redone == times
 
 
-def test_changed_utterances_change_their_shards_only(
+def test_changed_utterances_change_their_parts_only(
     config: UpstreamConfig, dump_dir: Path, tmp_path: Path, write_set: Callable[..., None]
 ) -> None:
     out = tmp_path / "out"
     extract(config, dump_dir, "train", SETS, out)
     times = times_of(out / "test")
+    audio = {path: path.stat().st_mtime_ns for path in (dump_dir / "test" / "wav").iterdir()}
     write_set(dump_dir / "test", {"b0": 8000, "b1": 8001, "b2": 9000}, seed=2)
+    for path, made in audio.items():
+        if path.stem in ("b0", "b1"):  # stage 2 leaves files that are still right
+            os.utime(path, ns=(made, made))
     extract(config, dump_dir, "train", SETS, out)
     assert set(read_tokens(out / "test" / "semantic.scp")) == {"b0", "b1", "b2"}
     assert times_of(out / "test")["semantic.1.ark"] == times["semantic.1.ark"]
     assert set(times_of(out / "test")) == {"semantic.1.ark", "semantic.2.ark"}
+
+
+def test_audio_that_was_made_again_is_tokenized_again(
+    config: UpstreamConfig, dump_dir: Path, tmp_path: Path, write_set: Callable[..., None]
+) -> None:
+    out = tmp_path / "out"
+    extract(config, dump_dir, "train", ["test"], out)
+    before = dict(read_tokens(out / "test" / "semantic.scp"))
+    lengths = {utt: int(n) for utt, n in read_scp(dump_dir / "test" / "utt2num_samples").items()}
+    write_set(dump_dir / "test", lengths, seed=7)  # as long, at the same paths
+    extract(config, dump_dir, "train", ["test"], out)
+    after = dict(read_tokens(out / "test" / "semantic.scp"))
+    assert any((after[utt] != before[utt]).any() for utt in before)
 
 
 def test_another_configuration_never_reuses_a_tokenizer(
@@ -127,15 +148,14 @@ def test_k_means_keeps_the_features_it_has(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.KMeans, "fit", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.KMeans, "fit", interrupt)
         extract(config, dump_dir, "train", ["test"], tmp_path / "out")
-    monkeypatch.undo()
     monkeypatch.setattr(module, "_features_of", interrupt)
     extract(config, dump_dir, "train", ["test"], tmp_path / "out")
     for name in ("tokenizer.yaml", "centroids.safetensors"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not list((tmp_path / "out").glob(".fit_*"))
+    assert not list((tmp_path / "out").glob(".fit*"))
 
 
 def test_drawn_frames() -> None:
@@ -161,7 +181,7 @@ def test_drawn_frames() -> None:
     [
         ("rate", "b1: .*b1.flac has 8000 Hz, not 16000; format the audio"),
         ("length", "b1: .*b1.flac has 7000 samples, utt2num_samples says 8001"),
-        ("missing", "b1.flac: no such audio file"),
+        ("missing", "b1: .*b1.flac cannot be read .No such file"),
         ("broken", "b1.flac: not readable"),
         ("unlisted", "b1 is missing in utt2num_samples"),
     ],
@@ -210,7 +230,7 @@ def test_command_after_a_kill(tiny_hubert: Path, dump_dir: Path, tmp_path: Path)
     command = [sys.executable, "-m", "espnet_stacodec.bin.extract_semantic", *options]
     killed = tmp_path / "killed"
     process = subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(killed.rglob(".fit_*")):
+    while process.poll() is None and not list(killed.rglob(".fit*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -237,7 +257,7 @@ def test_command_prints_the_tag_only(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["--config", "nowhere.yaml", "--sets", "test"], "nowhere.yaml: the configuration"),
         (["--config", "a.yaml"], "no sets are given"),
-        (["--config", "a.yaml", "--sets", "nowhere"], "nowhere/wav.scp: no such file; run"),
+        (["--config", "a.yaml", "--sets", "nowhere"], "nowhere/wav.scp: not there; run stage 2"),
         (["--semantic_tokens", ".", "--path_or_url", "x"], "precomputed tokens have no checkpoint"),
     ],
 )

@@ -1,0 +1,84 @@
+"""What killed and resumed runs make is what an undisturbed one makes, to the byte."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
+
+DRIVER = Path(__file__).with_name("killed_runs.py")
+# Recognizes of each utterance its own name, in place of Python and ESPnet.
+ECHO = """#!/bin/sh
+while [ $# -gt 0 ]; do
+    case $1 in
+        --key_file) keys=$2 ;;
+        --output_dir) out=$2 ;;
+    esac
+    shift
+done
+mkdir "$out/1best_recog" && cp "$keys" "$out/1best_recog/text"
+"""
+# What is among the files of each kind of work, and how many runs are killed at least.
+KINDS = {
+    "tokens": (("tokenizer.yaml", "train/semantic.3.ark", "valid/semantic.scp"), 5),
+    "codes": (("codes.json", "train/codes.3.ark", "valid/slu_text"), 5),
+    "decoding": (("train/scores.jsonl", "train/wav/train5.wav", "valid/codes/valid1.npz"), 5),
+    "recognized": (("text",), 2),
+}
+
+
+def write_sets(raw: Path, toy: Path) -> None:
+    """Write the lists of stage 2 for the toy's audio."""
+    for name in ("train", "valid"):
+        wav = read_scp(toy / name / "wav.scp")
+        lengths = {utt: soundfile.info(path).frames for utt, path in wav.items()}
+        write_scp(raw / name / "wav.scp", wav)
+        write_scp(raw / name / "text", dict.fromkeys(wav, "hello"))
+        write_scp(raw / name / "intent", dict.fromkeys(wav, "greet"))
+        write_scp(raw / name / "utt2spk", {utt: utt for utt in wav})
+        write_scp(raw / name / "utt2num_samples", lengths)
+
+
+@pytest.fixture(scope="module")
+def runs(toy_task, sta_experiment, tmp_path_factory) -> tuple[Path, dict[str, int]]:
+    """The folder of all runs, and how many of each kind were killed."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_sets(folder / "raw", toy_task.folder / "dump" / "raw")
+    sets = {"dump_dir": str(folder / "raw"), "sets": ["train", "valid"]}
+    codec = sets | {"model": str(sta_experiment), "semantic_dir": str(toy_task.tokenizer)}
+    (folder / "python").write_text(ECHO)
+    (folder / "python").chmod(0o755)
+    for name in ("1epoch.pth", "codes.ark"):
+        write_text(folder / name, name)
+    write_scp(folder / "codes.scp", {f"utt{n}": f"{folder / 'codes.ark'}:{n}" for n in range(5)})
+    recognized = {
+        "python": str(folder / "python"),
+        "model": str(folder / "1epoch.pth"),
+        "stream": f"{folder / 'codes.scp'},speech,kaldi_ark",
+    }
+    work = {"tokens": sets, "codes": codec, "decoding": codec, "recognized": recognized}
+    write_text(folder / "work.json", json.dumps(work))
+    command = [sys.executable, str(DRIVER), str(folder / "work.json")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_runs_make_the_same_files(runs, kind):
+    folder, kills = runs
+    expected, at_least = KINDS[kind]
+    whole, killed = (files_of(folder / kind / how / "out") for how in ("whole", "killed"))
+    assert set(expected) <= set(whole)
+    assert kills[kind] >= at_least
+    assert sorted(killed) == sorted(whole)
+    assert [name for name in whole if killed[name] != whole[name]] == []
