@@ -92,11 +92,12 @@ class WindowedTransformer(nn.Module):
         batch, maximum, _ = frames.shape
         valid = [maximum] * batch if lengths is None else lengths.tolist()
         index, attended = self._plan(valid, maximum)
-        index, attended = index.to(frames.device), attended.to(frames.device)
+        # Looked at before it goes to the device, which the host would have to wait for.
+        ignored = None if bool(attended.all()) else (~attended).to(frames.device)
+        index = index.to(frames.device)
         # One frame of zeros at the end, which fills up windows.
         flat = nn.functional.pad(frames.flatten(0, 1), (0, 0, 0, 1))
         x = self.norm(flat[index] + self.position[: index.shape[1]])
-        ignored = None if bool(attended.all()) else ~attended
         out = self.transformer(x, src_key_padding_mask=ignored).flatten(0, 1).to(flat.dtype)
         total = torch.zeros_like(flat).index_add(0, index.flatten(), out)
         covered = index.flatten().bincount(minlength=len(flat)).clamp(min=1)

@@ -28,6 +28,7 @@ from espnet_stacodec.gan_codec.balancer import Balancer
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
 from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
+from espnet_stacodec.gan_codec.step_counter import StepCounter
 
 # The losses that are functions of the generated audio, with the weights EnCodec's successors use.
 LOSS_WEIGHTS = {
@@ -38,7 +39,7 @@ LOSS_WEIGHTS = {
 }
 
 
-class STACodec(AbsGANCodec):
+class STACodec(StepCounter, AbsGANCodec):
     """The codec that ESPnet trains as `codec: stacodec`.
 
     Args:
@@ -53,6 +54,8 @@ class STACodec(AbsGANCodec):
         semantic_fingerprint: Fingerprint of the tokenizer whose tokens are assigned.
     """
 
+    # In the state, so that the adversary's start survives a resumed training.
+    counter = "generator_steps"
     generator_steps: torch.Tensor
 
     @typechecked
@@ -98,9 +101,8 @@ class STACodec(AbsGANCodec):
         self.lambda_commit = lambda_commit
         self.adversary_start_step = adversary_start_step
         self.semantic_fingerprint = semantic_fingerprint
-        # A buffer, so that the adversary's start survives a resumed training.
-        self.register_buffer("generator_steps", torch.zeros((), dtype=torch.long))
-        # Whose turn made it, for which batch, and what was made.
+        # Whose turn made it, for which batch, and what was made. ESPnet's GANTrainer empties
+        # `_cache` of every codec when it skips the discriminator's turn: the name must stay.
         self._cache: tuple[bool, torch.Tensor, Generated] | None = None
 
     @property
@@ -111,7 +113,7 @@ class STACodec(AbsGANCodec):
     @property
     def adversary_active(self) -> bool:
         """Whether the generator has made enough steps for the adversary."""
-        return int(self.generator_steps) >= self.adversary_start_step
+        return self.count() >= self.adversary_start_step
 
     def meta_info(self) -> dict[str, Any]:
         """Return sampling rate, streams, hop and codebook sizes, as ESPnet's codecs do."""
@@ -189,7 +191,7 @@ class STACodec(AbsGANCodec):
         stats |= {"loss": total.detach()} | generated.statistics
         if not self.training:
             return total, stats | self.generator.quantizer.statistics()
-        self.generator_steps += 1
+        self.advance()
         return self.balancer(losses, generated.audio) + latent_loss, stats
 
     def _audio_losses(

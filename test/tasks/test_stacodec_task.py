@@ -1,5 +1,6 @@
 """The ESPnet task: trainings of a second on a few utterances, and what stops them."""
 
+import argparse
 import re
 import shutil
 from pathlib import Path
@@ -117,6 +118,13 @@ def test_the_adversary_waits_and_starts_in_the_middle_of_an_epoch(toy_task, tmp_
         if not torch.equal(value, second["model"][name])
     }
     assert {"generator", "discriminator", "generator_steps", "balancer"} <= moved
+
+
+def test_espnets_seed_reaches_the_quantizer(sta_experiment):
+    config = yaml.safe_load((sta_experiment / "config.yaml").read_text())
+    for seed in (config["seed"], 12):
+        model = STACodecTask.build_model(argparse.Namespace(**config | {"seed": seed}))
+        assert model.codec.generator.quantizer.seed == seed
 
 
 def test_plain_quantization_needs_no_tokens(plain_experiment):

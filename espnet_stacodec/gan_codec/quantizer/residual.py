@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from espnet_stacodec.errors import ModelError, TokenError
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
+from espnet_stacodec.gan_codec.step_counter import StepCounter
 
 PADDED_CODE = -1
 
@@ -30,7 +32,7 @@ class Quantized:
     commitment_loss: torch.Tensor
 
 
-class ResidualQuantizer(nn.Module):
+class ResidualQuantizer(StepCounter):
     """A stack of codebooks (SoundStream, arXiv 2107.03312, section III-C).
 
     What the first layer is, decides the method: `Codebook` gives plain RVQ, `AssignedCodebook`
@@ -41,18 +43,24 @@ class ResidualQuantizer(nn.Module):
         dead_code_interval: Dead entries are looked for every this many updates.
         dropout: Share of the items that are decoded from a random number of layers in training,
             so that one model serves any bitrate. All layers learn from all items all the same.
+        seed: Of the first k-means and of dead-code replacement; the task gives the training's.
     """
 
+    counter = "updates"
     updates: torch.Tensor
 
     def __init__(
-        self, layers: Sequence[Codebook], dead_code_interval: int = 20, dropout: float = 0.0
+        self,
+        layers: Sequence[Codebook],
+        dead_code_interval: int = 20,
+        dropout: float = 0.0,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.dead_code_interval = dead_code_interval
         self.dropout = dropout
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.seed = seed
 
     @property
     def codebooks(self) -> list[Codebook]:
@@ -107,14 +115,14 @@ class ResidualQuantizer(nn.Module):
         self, frames: torch.Tensor, tokens: torch.Tensor | None
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         """Quantize frames (N, D); returns entries (N, D) and codes (N,) by layer, and the loss."""
-        step = int(self.updates)
+        step = self.count()
         if step == 0 and not self.training:
             raise ModelError("The codebooks are untrained; load or train a model before encoding.")
         residual = frames
         chosen_entries, codes, losses = [], [], []
         for index, layer in enumerate(self.codebooks):
             received = residual.detach()
-            seed = step * len(self.layers) + index
+            seed = mixed_seed(self.seed, step, index)
             if self.training and step == 0:
                 layer.initialize(received, tokens, seed)
             chosen = layer.choose(received, tokens)
@@ -128,7 +136,7 @@ class ResidualQuantizer(nn.Module):
                 if (step + 1) % self.dead_code_interval == 0:
                     layer.replace_dead(received, seed)
         if self.training:
-            self.updates += 1
+            self.advance()
         return chosen_entries, codes, torch.stack(losses).mean()
 
     def _kept_layers(
@@ -174,6 +182,11 @@ def sum_of_entries(entries: Sequence[torch.Tensor], codes: torch.Tensor) -> torc
         for table, chosen in zip(entries, codes, strict=False)
     )
     return sum(others, first)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """Return a seed that depends on all of these: on a training's seed, a step and a layer."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _valid(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -13,6 +13,7 @@ from espnet_stacodec.config import construct
 from espnet_stacodec.errors import TokenError
 from espnet_stacodec.gan_codec.bottleneck import WindowedTransformer
 from espnet_stacodec.gan_codec.lengths import length_mask
+from espnet_stacodec.gan_codec.step_counter import StepCounter
 from espnet_stacodec.gan_codec.tokens.source import Tokens, TokenSource
 from espnet_stacodec.gan_codec.tokens.span_mask import SpanMask
 
@@ -20,7 +21,7 @@ WHERE = "codec_conf.generator_params.predistillation"
 IGNORED = -100  # cross-entropy's own mark for a frame that does not count
 
 
-class Predistillation(TokenSource):
+class Predistillation(StepCounter, TokenSource):
     """Predicts the token of each frame from the encoder's output, and assigns its predictions.
 
     Args:
@@ -33,6 +34,8 @@ class Predistillation(TokenSource):
             falls from 1 to 0 over this many steps; with 0 all are assigned the prediction.
     """
 
+    # In the state, so that a resumed training goes on with the same share of true tokens.
+    counter = "steps"
     steps: torch.Tensor
     token_counts: torch.Tensor
 
@@ -55,8 +58,6 @@ class Predistillation(TokenSource):
         self.masking = construct(SpanMask, masking or {}, f"{WHERE}.masking")
         self.loss_weight = loss_weight
         self.scheduled_sampling_steps = scheduled_sampling_steps
-        # Buffers, so that a resumed training goes on with the same share of true tokens.
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("token_counts", torch.zeros(num_tokens, dtype=torch.long))
 
     def logits(self, latents: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -94,8 +95,8 @@ class Predistillation(TokenSource):
     def _mixed(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """Return (B, T): the share of true tokens that this step is to have, else predictions."""
         total = self.scheduled_sampling_steps
-        share = 1 - int(self.steps) / total if total else 0.0
-        self.steps += 1
+        share = 1 - self.count() / total if total else 0.0
+        self.advance()
         if share <= 0:
             return predicted
         return torch.where(torch.rand(true.shape, device=true.device) < share, true, predicted)

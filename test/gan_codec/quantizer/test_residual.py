@@ -10,7 +10,11 @@ import torch
 from espnet_stacodec.errors import ModelError, TokenError
 from espnet_stacodec.gan_codec.quantizer.assignment import AssignedCodebook
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
-from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE, ResidualQuantizer
+from espnet_stacodec.gan_codec.quantizer.residual import (
+    PADDED_CODE,
+    ResidualQuantizer,
+    mixed_seed,
+)
 
 DIM, SIZE, TOKENS = 5, 8, 6
 
@@ -147,6 +151,42 @@ def test_dead_code_replacement_happens_at_its_interval_only():
         for quantizer in (never, often):
             quantizer(*batch(step))
     assert not torch.equal(never.codebooks[1].embed, often.codebooks[1].embed)
+
+
+def trained_from(seed: int, steps: int = 6, resumed_at: int | None = None) -> dict:
+    """Return the state after some steps on the same frames, of which there are many."""
+
+    def new() -> ResidualQuantizer:
+        layers = [Codebook(SIZE, DIM, decay=0.8, dead_code_threshold=0.9) for _ in range(2)]
+        return ResidualQuantizer(layers, dead_code_interval=3, seed=seed)
+
+    quantizer = new()
+    for step in range(steps):
+        if step == resumed_at:
+            state = quantizer.state_dict()
+            quantizer = new()
+            quantizer.load_state_dict(state)
+        quantizer(batch(step)[0])
+    return quantizer.state_dict()
+
+
+def test_the_seed_of_the_training_reaches_the_start_and_the_replacement_of_entries():
+    for steps in (1, 6):  # after the k-means start, and after dead entries were replaced twice
+        states = [trained_from(seed, steps) for seed in (1, 2, 3, 1)]
+        entries = [state["layers.0.embed"] for state in states]
+        assert torch.equal(entries[0], entries[3])
+        assert not any(torch.equal(entries[i], entries[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_a_resumed_training_replaces_entries_as_an_uninterrupted_one():
+    straight, resumed = trained_from(5), trained_from(5, resumed_at=2)
+    assert all(torch.equal(value, resumed[name]) for name, value in straight.items())
+
+
+def test_seeds_depend_on_every_number():
+    numbers = [(7, 0, 0), (7, 0, 1), (7, 1, 0), (8, 0, 0), (0, 7, 0)]
+    assert len({mixed_seed(*values) for values in numbers}) == len(numbers)
+    assert mixed_seed(7, 0, 1) == mixed_seed(7, 0, 1)
 
 
 def test_too_many_codebooks_to_decode():
