@@ -1,5 +1,6 @@
 """Chunks of audio and semantic tokens that are cut together, on frame borders."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,15 +23,23 @@ class AlignedChunkIterFactory(AbsIterFactory):
             are used, its cutting is not. It must collate (`discard_short_samples=False`).
         frame_rule: Frames per audio sample.
         audio_name: The stream that holds samples; all others hold one value per frame.
+        num_batches: Batches of an epoch. Where its utterances give more, the last ones are left
+            out; where they give fewer, the first ones are cut again, elsewhere. None: as many as
+            they give, which depends on where they are cut.
 
     Raises:
         ConfigError: If a chunk length is not a multiple of the hop.
     """
 
     def __init__(
-        self, chunks: ChunkIterFactory, frame_rule: FrameRule, audio_name: str = "audio"
+        self,
+        chunks: ChunkIterFactory,
+        frame_rule: FrameRule,
+        audio_name: str = "audio",
+        num_batches: int | None = None,
     ) -> None:
         self.chunks = chunks
+        self.num_batches = num_batches
         self.frame_rule = frame_rule
         self.audio_name = audio_name
         for length in chunks.chunk_lengths:
@@ -50,6 +59,15 @@ class AlignedChunkIterFactory(AbsIterFactory):
         """
         shuffle = self.chunks.shuffle if shuffle is None else shuffle
         state = np.random.RandomState(epoch + self.chunks.seed)
+        if self.num_batches is None:
+            return self._pass_over_utterances(epoch, shuffle, state)
+        passes = (self._pass_over_utterances(epoch, shuffle, state) for _ in itertools.count())
+        return itertools.islice(itertools.chain.from_iterable(passes), self.num_batches)
+
+    def _pass_over_utterances(
+        self, epoch: int, shuffle: bool, state: np.random.RandomState
+    ) -> Iterator[tuple[list[str], dict[str, torch.Tensor]]]:
+        """Yield the batches of an epoch's utterances; the last one need not be full."""
         ids: list[str] = []
         chunks: dict[str, list[torch.Tensor]] = {}
         for (utt_id,), batch in self.chunks.per_sample_iter_factory.build_iter(epoch, shuffle):
@@ -96,6 +114,39 @@ class AlignedChunkIterFactory(AbsIterFactory):
                 else values[start : start + width]
                 for name, values in streams.items()
             }
+
+
+def parse_chunk_lengths(text: str | int) -> list[int]:
+    """Return the chunk lengths (samples) of ESPnet's option: "3200", "3200,6400", "5-8".
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    lengths: list[int] = []
+    try:
+        for part in str(text).split(","):
+            first, *last = map(int, part.split("-"))
+            (last_one,) = last or [first]
+            lengths += range(first, last_one + 1)
+    except ValueError as error:
+        raise ConfigError(
+            f"chunk_length '{text}' is not a number of samples, a list a,b or a range a-b."
+        ) from error
+    return lengths
+
+
+def expected_chunks(num_frames: int, widths: Sequence[int], shift_ratio: float) -> float:
+    """Return how many chunks an utterance gives on average, over random widths and offsets.
+
+    Worked example: 10 frames, width 4, shift 4: starts at 0 and 6 always, and between them at 1
+    to 5, one in four of which lies on the grid: 3.25.
+    """
+    fitting = [width for width in widths if width <= num_frames]
+    counts = []
+    for width in fitting:
+        last = num_frames - width
+        counts.append(2 + (last - 1) / max(1, int(width * shift_ratio)) if last else 1.0)
+    return sum(counts) / len(counts) if counts else 1.0
 
 
 def chunk_starts(num_frames: int, width: int, shift: int, offset: int) -> Sequence[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from espnet2.fileio.read_text import read_2columns_text
 from espnet2.gan_codec.espnet_model import ESPnetGANCodecModel
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
@@ -23,10 +24,14 @@ from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.stacodec import STACodec
 from espnet_stacodec.gan_codec.windows import Windows
-from espnet_stacodec.iterators.aligned_chunk_iter_factory import AlignedChunkIterFactory
+from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
+    AlignedChunkIterFactory,
+    parse_chunk_lengths,
+)
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo
+from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
 from espnet_stacodec.tasks.started_experiment import check_started
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
 
@@ -73,11 +78,28 @@ class STACodecTask(GANCodecTask):
             args.codec_conf = _with_tokenizer(args)
             codec = construct(STACodec, args.codec_conf, "codec_conf")
             _give_centroids(codec, args.semantic_tokenizer)
+            # Trainings of several seeds begin and replace entries differently.
+            codec.generator.quantizer.seed = args.seed
             model = ESPnetSTACodecModel(codec)
         meta = model.meta_info()
         # ESPnet writes args to config.yaml after this; the iterators are built later still.
         args.fs, args.frame_shift = int(meta["fs"]), int(meta["frame_shift"])
         return model
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: ESPnetGANCodecModel
+    ) -> list[torch.optim.Optimizer]:
+        """Build the optimizers; `args` get the lengths of the schedules, which ESPnet builds next.
+
+        Raises:
+            ConfigError: If a learning rate's schedule is shorter than the training.
+        """
+        if args.collect_stats:
+            args.scheduler = args.scheduler2 = None  # nothing is trained
+        elif args.iterator_type == "task":
+            fit_schedules(args)
+        return super().build_optimizers(args, model)
 
     @classmethod
     @typechecked
@@ -112,7 +134,9 @@ class STACodecTask(GANCodecTask):
         check_windows(args, frame_rule)
         options = argparse.Namespace(**vars(args) | {"chunk_discard_short_samples": False})
         return AlignedChunkIterFactory(
-            cls.build_chunk_iter_factory(options, iter_options, mode), frame_rule
+            cls.build_chunk_iter_factory(options, iter_options, mode),
+            frame_rule,
+            num_batches=batches_per_epoch(args),
         )
 
     @classmethod
@@ -289,9 +313,7 @@ def _give_centroids(codec: STACodec, tokenizer_folder: str | None) -> None:
 def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:
     """Raise ConfigError where a transformer sees more frames at once than a training chunk has."""
     params = args.codec_conf.get("generator_params", {})
-    chunk_frames = max(int(length) for length in str(args.chunk_length).split(",")) // (
-        frame_rule.hop_samples
-    )
+    chunk_frames = max(parse_chunk_lengths(args.chunk_length)) // frame_rule.hop_samples
     transformers = {}
     if params.get("bottleneck") is not None:
         transformers["bottleneck"] = params["bottleneck"]

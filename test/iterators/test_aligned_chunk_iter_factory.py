@@ -1,5 +1,6 @@
 """Audio and tokens that say their frame number, through cutting, shuffling and collation."""
 
+import inspect
 import itertools
 from collections import Counter, defaultdict
 
@@ -14,6 +15,8 @@ from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
     AlignedChunkIterFactory,
     chunk_starts,
+    expected_chunks,
+    parse_chunk_lengths,
 )
 
 HOP, WIDTH = 4, 5
@@ -42,7 +45,9 @@ class Dataset:
         return utt_id, {"audio": audio.astype(np.float32), "semantic": tokens.astype(np.int32)}
 
 
-def build(chunk_length: int | str = WIDTH * HOP, **changes) -> AlignedChunkIterFactory:
+def build(
+    chunk_length: int | str = WIDTH * HOP, num_batches: int | None = None, **changes
+) -> AlignedChunkIterFactory:
     options = {
         "dataset": Dataset(),
         "batches": [[utt] for utt in LENGTHS],
@@ -55,7 +60,7 @@ def build(chunk_length: int | str = WIDTH * HOP, **changes) -> AlignedChunkIterF
         "collate_fn": CommonCollateFn(float_pad_value=0.0, int_pad_value=-1),
     }
     chunks = ChunkIterFactory(chunk_length=chunk_length, **options | changes)
-    return AlignedChunkIterFactory(chunks, FrameRule(HOP, 16000))
+    return AlignedChunkIterFactory(chunks, FrameRule(HOP, 16000), num_batches=num_batches)
 
 
 def items(batches) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -207,3 +212,53 @@ def test_chunk_starts_cover_everything_whatever_the_sizes():
                     starts = chunk_starts(frames, width, shift, offset)
                     assert starts[0] == 0 and starts[-1] == frames - width
                     assert all(0 < b - a <= shift for a, b in itertools.pairwise(starts))
+
+
+@pytest.mark.parametrize("num_batches", [1, 3, 20])
+def test_an_epoch_of_a_given_number_of_batches(num_batches):
+    """More than its utterances give, or fewer: they begin as the epoch without a number does."""
+    epoch = [(ids, batch) for ids, batch in build(num_batches=num_batches).build_iter(2)]
+    assert len(epoch) == num_batches
+    as_long_as_it_is = [ids for ids, _ in build().build_iter(2)]
+    common = min(num_batches, len(as_long_as_it_is))
+    assert [ids for ids, _ in epoch[:common]] == as_long_as_it_is[:common]
+    again = [ids for ids, _ in build(num_batches=num_batches).build_iter(2)]
+    assert again == [ids for ids, _ in epoch]
+
+
+def test_expected_chunks_are_the_mean_over_all_offsets():
+    assert expected_chunks(10, [4], 1.0) == 3.25  # worked by hand in the docstring
+    assert expected_chunks(3, [4, 5], 1.0) == 1.0
+    assert expected_chunks(10, [4, 10, 12], 1.0) == (3.25 + 1) / 2
+    for frames, width, ratio in (
+        (23, 5, 1.0),
+        (23, 5, 0.5),
+        (6, 5, 1.0),
+        (40, 7, 0.3),
+        (9, 4, 2.0),
+    ):
+        shift = max(1, int(width * ratio))
+        counts = [len(chunk_starts(frames, width, shift, offset)) for offset in range(shift)]
+        assert expected_chunks(frames, [width], ratio) == pytest.approx(np.mean(counts))
+
+
+def test_chunk_lengths_as_espnet_writes_them():
+    assert parse_chunk_lengths("3200,6400") == [3200, 6400]
+    assert parse_chunk_lengths("5-8") == [5, 6, 7, 8]
+    assert parse_chunk_lengths(16) == [16]
+    for wrong in ("", "5-6-7", "3 s", "5,"):
+        with pytest.raises(ConfigError, match=f"chunk_length '{wrong}' is not a number"):
+            parse_chunk_lengths(wrong)
+
+
+def test_espnet_still_makes_mini_batches_as_is_relied_on():
+    """`_generate_mini_batches` is private to ESPnet: a release may rename or change it."""
+    method = getattr(ChunkIterFactory, "_generate_mini_batches", None)
+    assert method is not None, (
+        "ESPnet's ChunkIterFactory has no _generate_mini_batches any more: batch the chunks in"
+        " AlignedChunkIterFactory itself, and move the upper bound of espnet in setup.py."
+    )
+    names = list(inspect.signature(method).parameters)
+    assert names == ["self", "id_list", "batches", "shuffle", "state"], (
+        f"ESPnet's _generate_mini_batches now takes {names}: change AlignedChunkIterFactory."
+    )
