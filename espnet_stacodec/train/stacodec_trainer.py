@@ -6,19 +6,22 @@ import itertools
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
+from espnet2.schedulers.abs_scheduler import AbsScheduler
 from espnet2.train.distributed_utils import DistributedOption
 from espnet2.train.gan_trainer import GANTrainer, GANTrainerOptions
-from espnet2.train.reporter import SubReporter
+from espnet2.train.reporter import Reporter, SubReporter
 from espnet2.utils.build_dataclass import build_dataclass
 from torch import nn
 
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.evaluation import metrics
-from espnet_stacodec.train import checkpoint_recovery
+from espnet_stacodec.train import checkpoint_recovery, learning_rates, weight_average
 
 Batch = tuple[list[str], dict[str, torch.Tensor]]
 
@@ -28,6 +31,7 @@ class STACodecTrainerOptions(GANTrainerOptions):
     """`GANTrainerOptions` and what is added here."""
 
     num_scored_utts: int
+    ema_decay: float
 
 
 class STACodecTrainer(GANTrainer):
@@ -48,16 +52,67 @@ class STACodecTrainer(GANTrainer):
             default=8,
             help="PESQ and STOI of this many validation utterances are logged after each epoch",
         )
+        parser.add_argument(
+            "--ema_decay",
+            type=float,
+            default=0.0,
+            help="Validate and save a moving average of the generator's weights with this decay"
+            " per step, e.g. 0.99; 0 for the weights themselves",
+        )
 
     @classmethod
     def run(cls, *, trainer_options: STACodecTrainerOptions, **kwargs) -> None:
-        """Train; a checkpoint that a kill left half-written is replaced by the one before it."""
+        """Train; a checkpoint that a kill left half-written is replaced by the one before it.
+
+        Raises:
+            ConfigError: If `ema_decay` is not in [0, 1).
+        """
+        decay = trainer_options.ema_decay
+        if not 0 <= decay < 1:
+            raise ConfigError(f"--ema_decay {decay} is not in [0, 1); the published one is 0.99.")
+        if decay:
+            weight_average.keep_average(kwargs["optimizers"][0], decay)
         if trainer_options.resume and kwargs["distributed_option"].dist_rank in (None, 0):
             checkpoint_recovery.recover(trainer_options.output_dir)
         super().run(trainer_options=trainer_options, **kwargs)
 
+    @staticmethod
+    def resume(
+        checkpoint: Path | str,
+        model: nn.Module,
+        reporter: Reporter,
+        optimizers: Sequence[torch.optim.Optimizer],
+        schedulers: Sequence[AbsScheduler | None],
+        **kwargs,
+    ) -> None:
+        """Load a checkpoint; learning rates end where this training's configuration says."""
+        ends = [learning_rates.end_of(scheduler) for scheduler in schedulers]
+        GANTrainer.resume(checkpoint, model, reporter, optimizers, schedulers, **kwargs)
+        for scheduler, end in zip(schedulers, ends, strict=True):
+            learning_rates.move_end(scheduler, end)
+
     @classmethod
     def train_one_epoch(
+        cls,
+        *,
+        optimizers: Sequence[torch.optim.Optimizer],
+        options: STACodecTrainerOptions,
+        **kwargs,
+    ) -> bool:
+        """Train one epoch, of which the average of the weights is left in the model if asked for.
+
+        Returns:
+            Whether there was no step with finite gradients.
+        """
+        weight_average.exchange(optimizers[0])
+        if not options.ema_decay:
+            weight_average.forget_average(optimizers[0])
+        invalid = cls._train_one_epoch(optimizers=optimizers, options=options, **kwargs)
+        weight_average.exchange(optimizers[0])
+        return invalid
+
+    @classmethod
+    def _train_one_epoch(
         cls,
         *,
         model: nn.Module,

@@ -56,7 +56,7 @@ def test_an_epoch_is_split_where_the_adversary_starts(monkeypatch, done, batches
     model: Any = SimpleNamespace(codec=codec)
     iterator: Any = range(batches)
     options: Any = Options()
-    invalid = STACodecTrainer.train_one_epoch(model=model, iterator=iterator, options=options)
+    invalid = STACodecTrainer._train_one_epoch(model=model, iterator=iterator, options=options)
     assert parts.calls == expected
     assert invalid is False
 
@@ -66,7 +66,7 @@ def test_codecs_without_a_late_adversary_train_as_ever(monkeypatch):
     monkeypatch.setattr(GANTrainer, "train_one_epoch", parts)
     model: Any = SimpleNamespace(module=SimpleNamespace(codec=SimpleNamespace()))
     options: Any = Options()
-    assert STACodecTrainer.train_one_epoch(model=model, iterator=[], options=options) is True
+    assert STACodecTrainer._train_one_epoch(model=model, iterator=[], options=options) is True
     assert parts.calls == [(0.0, [])]
 
 
