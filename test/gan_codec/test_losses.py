@@ -1,15 +1,22 @@
 """Multi-scale mel loss, and losses of padded batches."""
 
+import math
+
 import pytest
 import torch
+from torchaudio.transforms import MelSpectrogram
 
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
 from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
 
+# EnCodec's equation as it is written, and what is trained with.
+FORMS = [{"alphas": True, "power": 1.0, "pad_mode": "constant"}, {}]
 
-@pytest.fixture(scope="module")
-def mel_loss() -> MultiScaleMelLoss:
-    return MultiScaleMelLoss(16000)
+
+@pytest.fixture(scope="module", params=FORMS, ids=["equation", "default"])
+def mel_loss(request) -> MultiScaleMelLoss:
+    return MultiScaleMelLoss(16000, **request.param)
 
 
 def signal(seed: int, rows: int = 1, length: int = 4000) -> torch.Tensor:
@@ -28,14 +35,45 @@ def test_worse_signals_have_more_loss(mel_loss):
     assert mel_loss(clean * 0.5, clean) > 0
 
 
-def test_one_scale_worked_from_its_definition():
-    loss = MultiScaleMelLoss(16000, window_exponents=(9, 9), n_mels=20, floor=1e-3)
+@pytest.mark.parametrize(("alphas", "weight"), [(True, 511**0.5), (False, 1.0)])
+def test_one_scale_worked_from_its_definition(alphas, weight):
+    loss = MultiScaleMelLoss(
+        16000, (9, 9), n_mels=20, floor=1e-3, alphas=alphas, power=1.0, pad_mode="constant"
+    )
     x, y = signal(0), signal(1)
     mel_x, mel_y = loss.mels[0](x), loss.mels[0](y)
     logs = (mel_x + 1e-3).log10() - (mel_y + 1e-3).log10()
-    weight = 511**0.5
     expected = ((mel_x - mel_y).abs().mean() + weight * logs.square().mean()) / (weight + 1)
     torch.testing.assert_close(loss(x, y), expected)
+
+
+@pytest.mark.parametrize("length", [4000, 4001, 4095])
+def test_the_defaults_are_what_audiocraft_trains_with(length):
+    """Its `MultiScaleMelSpectrogramLoss`, written down from its source, with `alphas: false`."""
+    x, y = signal(0, length=length), signal(1, length=length)
+    expected = torch.zeros(())
+    for window in (64, 128, 256, 512, 1024):
+        hop = window // 4
+        sizes = {"n_fft": window, "hop_length": hop, "f_min": 64.0, "n_mels": 64}
+        mel = MelSpectrogram(16000, **sizes, normalized=True, center=False)
+
+        def spectrum(audio, mel=mel, window=window, hop=hop):
+            margin = (window - hop) // 2
+            audio = torch.nn.functional.pad(audio, (margin, margin), "reflect")
+            frames = math.ceil((audio.shape[-1] - window) / hop + 1)
+            return mel(torch.nn.functional.pad(
+                audio, (0, (frames - 1) * hop + window - audio.shape[-1])
+            ))  # fmt: skip
+
+        one, other = spectrum(x), spectrum(y)
+        expected += (one - other).abs().mean()
+        expected += ((1e-5 + one).log10() - (1e-5 + other).log10()).square().mean()
+    torch.testing.assert_close(MultiScaleMelLoss(16000)(x, y), expected / 10)
+
+
+def test_an_unknown_padding():
+    with pytest.raises(ConfigError, match="pad_mode 'zero' is unknown; known are constant, refl"):
+        MultiScaleMelLoss(16000, pad_mode="zero")
 
 
 def test_silence_does_not_outweigh_speech(mel_loss):
