@@ -19,7 +19,7 @@ class MultiScaleMelLoss(nn.Module):
     (audiocraft, `msspec` with `alphas: false`) and the authors of STACodec train with: power
     spectra, both terms of equal weight, reflected ends. The equation itself weights the logarithm
     by sqrt(window - 1) (`alphas: true`); with magnitudes (`power: 1`) and zeros at the ends that
-    is the form in which short trainings learn more (see egs2/librispeech/codec1/conf/
+    is the form in which short trainings learn more (see egs2/TEMPLATE/codec1/conf/
     train_small.yaml). ESPnet's `MultiScaleMelSpectrogramLoss` takes the L1 of the logarithm as
     well and has a floor of 1e-10, which lets digital silence outweigh speech.
 
