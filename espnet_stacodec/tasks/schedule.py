@@ -7,8 +7,9 @@ on any number of GPUs, and known before the training starts.
 import argparse
 from collections.abc import Sequence
 
+from espnet2.fileio.read_text import read_2columns_text
+
 from espnet_stacodec.errors import ConfigError, DataError
-from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
     expected_chunks,
@@ -88,7 +89,7 @@ def fit_schedules(args: argparse.Namespace) -> None:
 def _read_lengths(shape_file: str) -> Sequence[int]:
     """Return the first number of each shape in a file of lines `utterance N[,...]`."""
     try:
-        return [int(shape.split(",")[0]) for shape in read_scp(shape_file).values()]
+        return [int(shape.split(",")[0]) for shape in read_2columns_text(shape_file).values()]
     except ValueError as error:
         raise DataError(
             f"{shape_file}: a shape is no number ({error}); collect the statistics again (stage 4)."

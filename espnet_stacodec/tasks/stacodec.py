@@ -1,7 +1,6 @@
 """ESPnet's GAN codec task, with semantic tokens beside the audio."""
 
 import argparse
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from espnet2.utils.types import str_or_none
 from typeguard import typechecked
 
 from espnet_stacodec.config import construct
-from espnet_stacodec.errors import ConfigError, DataError, TokenError
-from espnet_stacodec.fileio.files import atomic_write, read_scp
+from espnet_stacodec.errors import ConfigError, DataError
+from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
@@ -28,15 +27,17 @@ from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
     AlignedChunkIterFactory,
     parse_chunk_lengths,
 )
-from espnet_stacodec.semantic.kmeans import KMeans
-from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
-from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo
+from espnet_stacodec.semantic.token_files import check_tokens
 from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
 from espnet_stacodec.tasks.started_experiment import check_started
+from espnet_stacodec.tasks.trained_tokenizer import (
+    check_frame_rate,
+    check_token_files,
+    give_centroids,
+    keep_tokenizer,
+    with_tokenizer,
+)
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
-
-# Where an experiment keeps its copy of the tokenizer.
-TOKENIZER_FOLDER = "semantic"
 
 
 class STACodecTask(GANCodecTask):
@@ -75,9 +76,11 @@ class STACodecTask(GANCodecTask):
         if codec_class is not STACodec:
             model = super().build_model(args)
         else:
-            args.codec_conf = _with_tokenizer(args)
+            args.codec_conf = with_tokenizer(args)
             codec = construct(STACodec, args.codec_conf, "codec_conf")
-            _give_centroids(codec, args.semantic_tokenizer)
+            if codec.semantic_fingerprint is not None:
+                check_frame_rate(codec.frame_rule, args.semantic_tokenizer)
+            give_centroids(codec, args.semantic_tokenizer)
             # Trainings of several seeds begin and replace entries differently.
             codec.generator.quantizer.seed = args.seed
             model = ESPnetSTACodecModel(codec)
@@ -144,7 +147,7 @@ class STACodecTask(GANCodecTask):
     def main_worker(cls, args: argparse.Namespace) -> None:
         """Train; the experiment folder gets its own copy of the tokenizer first."""
         if not args.collect_stats:
-            check_started(args, _with_tokenizer(args))
+            check_started(args, with_tokenizer(args))
         if args.semantic_tokenizer and not args.collect_stats:
             keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
         super().main_worker(args)
@@ -178,7 +181,7 @@ class AlignedPreprocessor:
             num_frames = self.frame_rule.num_frames(len(data["audio"]))
             tokens = align_tokens(uid, data["semantic"], num_frames)
             if self.num_tokens is not None:
-                check_token_range(uid, tokens, self.num_tokens)
+                check_tokens(uid, tokens, self.num_tokens)
             data["semantic"] = tokens
         return data
 
@@ -202,16 +205,6 @@ class WholeFramePreprocessor:
         return data | {"audio": np.pad(data["audio"], (0, missing))}
 
 
-def check_token_range(utt_id: str, tokens: np.ndarray, num_tokens: int) -> None:
-    """Raise TokenError if a token of an utterance is outside [0, num_tokens)."""
-    if tokens.min() < 0 or tokens.max() >= num_tokens:
-        wrong = int(tokens.max() if tokens.max() >= num_tokens else tokens.min())
-        raise TokenError(
-            f"{utt_id}: semantic token {wrong} is outside 0..{num_tokens - 1}, the range of this"
-            " codec's tokenizer; use the tokens that were extracted with it (stage 3)."
-        )
-
-
 def check_utterances(
     data_paths: Sequence[tuple[str, str, str]], shape_files: Sequence[str]
 ) -> None:
@@ -233,81 +226,6 @@ def check_utterances(
                 f"{path}: these are statistics of other utterances than those of {first[0]}:"
                 f" {len(differing)} differ (first: {differing[0]}); make them again (stage 4)."
             )
-
-
-def check_token_files(
-    data_paths: Sequence[tuple[str, str, str]], tokenizer_folder: str | None
-) -> None:
-    """Raise TokenError if token files stand beside a tokenizer other than the given one."""
-    if tokenizer_folder is None:
-        return
-    expected = TokenizerInfo.read(tokenizer_folder)
-    for path, name, _ in data_paths:
-        # dump/semantic/<tag>/<set>/semantic.scp: the tokenizer is two levels up.
-        beside = Path(path).parent.parent
-        if name == "semantic" and (beside / INFO_NAME).exists():
-            found = TokenizerInfo.read(beside)
-            if found.fingerprint != expected.fingerprint:
-                raise TokenError(
-                    f"{path}: these tokens were made by tokenizer {found.fingerprint}, not by"
-                    f" {expected.fingerprint} in {tokenizer_folder}; give tokens and tokenizer"
-                    " of one extraction (stage 3)."
-                )
-
-
-def keep_tokenizer(source: Path, output_dir: Path) -> None:
-    """Copy the tokenizer into the experiment, which then needs nothing from elsewhere.
-
-    Raises:
-        ConfigError: If the experiment was started with another tokenizer.
-    """
-    kept = output_dir / TOKENIZER_FOLDER
-    given = TokenizerInfo.read(source)
-    if (kept / INFO_NAME).exists():
-        found = TokenizerInfo.read(kept)
-        if found.fingerprint != given.fingerprint:
-            raise ConfigError(
-                f"{output_dir} was trained with tokenizer {found.fingerprint}, not with"
-                f" {given.fingerprint} of {source}; choose another --output_dir or --tag."
-            )
-        return
-    # The YAML comes last: with it the copy is complete.
-    for path in (*source.glob("*.safetensors"), source / INFO_NAME):
-        with atomic_write(kept / path.name) as temporary:
-            shutil.copyfile(path, temporary)
-
-
-def _with_tokenizer(args: argparse.Namespace) -> dict:
-    """Return codec_conf completed with the properties of the tokenizer."""
-    conf = dict(args.codec_conf)
-    params = dict(conf.get("generator_params", {}))
-    distillation = params.get("distillation")
-    unused = params.get("assignment", "sta") == "none" and distillation is None
-    if unused or args.semantic_tokenizer is None:
-        return conf
-    saved = conf.get("semantic_fingerprint")
-    if saved is not None and not (Path(args.semantic_tokenizer) / INFO_NAME).exists():
-        # A saved configuration: the tokenizer's folder may not exist on this machine.
-        return conf
-    info = TokenizerInfo.read(args.semantic_tokenizer)
-    if saved not in (None, info.fingerprint):
-        raise ConfigError(
-            f"codec_conf: semantic_fingerprint is {saved}, the tokenizer in"
-            f" {args.semantic_tokenizer} is {info.fingerprint}; leave the key out to train with it."
-        )
-    params["semantic_clusters"] = info.num_clusters
-    if distillation is not None:
-        kmeans = KMeans.load(Path(args.semantic_tokenizer) / CENTROIDS_NAME)
-        params["distillation"] = {**distillation, "feature_dim": kmeans.feature_dim}
-    return conf | {"generator_params": params, "semantic_fingerprint": info.fingerprint}
-
-
-def _give_centroids(codec: STACodec, tokenizer_folder: str | None) -> None:
-    """Copy a tokenizer's centroids into a codec that learns to regress on them."""
-    # A saved model brings its own, and the folder may not exist on this machine.
-    path = None if tokenizer_folder is None else Path(tokenizer_folder) / CENTROIDS_NAME
-    if codec.generator.distillation is not None and path is not None and path.exists():
-        codec.generator.distillation.centroids.copy_(KMeans.load(path).centroids)
 
 
 def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:

@@ -149,7 +149,7 @@ def test_tokens_of_another_tokenizer(toy_task, other_tokenizer, tmp_path):
     """Beside the tokens lies another tokenizer.yaml than the one that is given."""
     tokens = [[str(other_tokenizer / "train" / "semantic.scp"), "semantic", "kaldi_ark"]]
     audio = [[str(toy_task.folder / "dump/raw/train/wav.scp"), "audio", "sound"]]
-    with pytest.raises(TokenError, match=r"train/semantic\.scp: these tokens were made by"):
+    with pytest.raises(TokenError, match=r"train/semantic\.scp: semantic tokenizer \w+ instead of"):
         toy_task.train(tmp_path / "exp", train_data_path_and_name_and_type=audio + tokens)
 
 
@@ -169,7 +169,9 @@ def test_a_saved_configuration_with_another_tokenizer(
     toy_task, sta_experiment, other_tokenizer, tmp_path
 ):
     config = yaml.safe_load((sta_experiment / "config.yaml").read_text())
-    with pytest.raises(ConfigError, match="semantic_fingerprint"):
+    with pytest.raises(
+        TokenError, match=r"semantic_fingerprint: .* semantic tokenizer \w+ instead"
+    ):
         toy_task.train(
             tmp_path / "exp",
             codec_conf=config["codec_conf"],
@@ -318,3 +320,10 @@ def test_espnets_codecs_get_whole_frames():
     for length, expected in ((3, 4), (4, 4), (5, 8)):
         audio = prepare("utt", {"audio": np.ones(length, np.float32)})["audio"]
         assert audio.tolist() == [1.0] * length + [0.0] * (expected - length)
+
+
+def test_frames_that_are_not_as_long_as_the_tokens(toy_task, tmp_path):
+    """A codec of 24 kHz with hops for 16 kHz has 75 frames a second, its tokens 50."""
+    with pytest.raises(ConfigError, match=r"75 a second, the tokens of .* 50; .* product is 480"):
+        toy_task.train(tmp_path / "exp", codec_conf={"sampling_rate": 24000})
+    assert not (tmp_path / "exp" / "config.yaml").exists()
