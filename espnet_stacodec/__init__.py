@@ -39,7 +39,9 @@ AUDIO_TASKS = (
 def _register_codec(gan_codec) -> None:
     """Add the codec to ESPnet's choices; runs at once if ESPnet's task is already imported."""
     from espnet_stacodec.gan_codec.stacodec import STACodec
+    from espnet_stacodec.pretrained.codec_tokenizer import CodecTokenizer
 
+    STACodec.tokenizer_class = CodecTokenizer
     gan_codec.codec_choices.classes["stacodec"] = STACodec
 
 

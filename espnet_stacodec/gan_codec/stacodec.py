@@ -6,7 +6,8 @@ STACodec, arXiv 2602.06180; the training losses are EnCodec's, arXiv 2210.13438,
 import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
@@ -24,11 +25,14 @@ from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.config import check_keys, construct
+from espnet_stacodec.frames import align_tokens
 from espnet_stacodec.gan_codec.balancer import Balancer
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
 from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
+from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.step_counter import StepCounter
+from espnet_stacodec.gan_codec.tokens.source import Tokenizer
 
 # The losses that are functions of the generated audio, with the weights EnCodec's successors use.
 LOSS_WEIGHTS = {
@@ -52,8 +56,13 @@ class STACodec(StepCounter, AbsGANCodec):
         adversary_start_step: The discriminator is not trained, and plays no part in the
             generator's loss, before the generator has made this many steps.
         semantic_fingerprint: Fingerprint of the tokenizer whose tokens are assigned.
+        semantic_tokenizer: The tokenizer.yaml of a folder with that tokenizer, which `encode` then
+            runs where it gets no tokens; packed experiments have it.
     """
 
+    # Set where the codec is registered with ESPnet: the codec and the extraction of tokens do not
+    # import each other.
+    tokenizer_class: ClassVar[type[Tokenizer] | None] = None
     # In the state, so that the adversary's start survives a resumed training.
     counter = "generator_steps"
     generator_steps: torch.Tensor
@@ -69,6 +78,7 @@ class STACodec(StepCounter, AbsGANCodec):
         lambda_commit: float = 1.0,
         adversary_start_step: int = 0,
         semantic_fingerprint: str | None = None,
+        semantic_tokenizer: str | None = None,
     ) -> None:
         super().__init__()
         where = "codec_conf"
@@ -101,6 +111,10 @@ class STACodec(StepCounter, AbsGANCodec):
         self.lambda_commit = lambda_commit
         self.adversary_start_step = adversary_start_step
         self.semantic_fingerprint = semantic_fingerprint
+        self.tokenizer: Tokenizer | None = None
+        if semantic_tokenizer is not None and self.tokenizer_class is not None:
+            folder = Path(semantic_tokenizer).parent
+            self.tokenizer = self.tokenizer_class(folder, semantic_fingerprint)
         # Whose turn made it, for which batch, and what was made. ESPnet's GANTrainer empties
         # `_cache` of every codec when it skips the discriminator's turn: the name must stay.
         self._cache: tuple[bool, torch.Tensor, Generated] | None = None
@@ -109,6 +123,16 @@ class STACodec(StepCounter, AbsGANCodec):
     def frame_rule(self):
         """How the codec cuts audio into frames."""
         return self.generator.frame_rule
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether encoding needs semantic tokens."""
+        return self.generator.token_source.needs_tokens
+
+    @property
+    def fs(self) -> int:
+        """Sampling rate (Hz), where ESPnet's inference looks for it."""
+        return self.frame_rule.sample_rate
 
     @property
     def adversary_active(self) -> bool:
@@ -243,12 +267,24 @@ class STACodec(StepCounter, AbsGANCodec):
     ) -> torch.Tensor:
         """Return codes (n_codebooks, B, T) of audio; changes no state, whatever the mode.
 
+        A padded batch needs `num_samples`. ESPnet's callers (`ESPnetGANCodecModel.encode`, the
+        SpeechLM's `DiscreteAudioIO`) do not give it: a shorter item's padding is then encoded as
+        silence that belongs to it, and its last codes can differ from those that it gets alone.
+        Trailing zeros are not taken for padding, because recordings end in them too. Encode items
+        one at a time there, or with `espnet_stacodec.AudioCoding`.
+
         Args:
             x: (B, 1, N) audio.
-            semantic: (B, T) semantic tokens, where the first layer is assigned.
+            semantic: (B, T) semantic tokens, where the first layer is assigned; None lets the
+                tokenizer make them, if the codec has one.
             num_samples: (B,) valid samples; None if all N are.
             **kwargs: ESPnet's other decoding options, unused.
+
+        Raises:
+            TokenError: If tokens are needed, and there are none.
         """
+        if semantic is None and self.tokenizer is not None and self.needs_tokens:
+            semantic = self._tokens(self.tokenizer, x, num_samples)
         training = self.training
         try:
             self.eval()
@@ -256,6 +292,19 @@ class STACodec(StepCounter, AbsGANCodec):
                 return self.generator.codes(x, semantic, num_samples)
         finally:
             self.train(training)
+
+    def _tokens(
+        self, tokenizer: Tokenizer, x: torch.Tensor, num_samples: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the tokens (B, T) that a tokenizer makes, -1 where padded; see `encode`."""
+        lengths = [x.shape[-1]] * len(x) if num_samples is None else num_samples.tolist()
+        shape = (len(x), self.frame_rule.num_frames(x.shape[-1]))
+        semantic = torch.full(shape, PADDED_CODE, device=x.device)
+        for index, length in enumerate(lengths):
+            where, frames = f"audio {index}", self.frame_rule.num_frames(length)
+            made = tokenizer(x[index, 0, :length].float(), self.fs, where).cpu().numpy()
+            semantic[index, :frames] = torch.from_numpy(align_tokens(where, made, frames))
+        return semantic
 
     def decode(
         self, x: torch.Tensor, num_frames: torch.Tensor | None = None, **kwargs

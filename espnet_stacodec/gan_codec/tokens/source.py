@@ -1,6 +1,8 @@
 """Where the semantic tokens of the first layer come from."""
 
 import dataclasses
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -21,6 +23,16 @@ class Tokens:
     values: torch.Tensor | None
     loss: torch.Tensor | None = None
     statistics: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+
+
+class Tokenizer(Protocol):
+    """A semantic tokenizer as the codec sees it (`pretrained.codec_tokenizer.CodecTokenizer`)."""
+
+    def __init__(self, folder: Path | None, fingerprint: str | None) -> None: ...
+
+    def __call__(self, wave: torch.Tensor, sample_rate: int, where: str) -> torch.Tensor:
+        """Return the tokens (T,) of a whole waveform (N,)."""
+        ...
 
 
 class TokenSource(nn.Module):
@@ -74,6 +86,7 @@ class GivenTokens(TokenSource):
             raise TokenError(
                 "This codec assigns semantic tokens and got none: train it with"
                 " `python -m espnet_stacodec.bin.train` (ESPnet's gan_codec_train drops them),"
-                " and encode with semantic=TOKENS or with the experiment's own tokenizer."
+                " and encode with semantic=TOKENS, or let the experiment's own tokenizer make them:"
+                " espnet_stacodec's AudioCoding does, ESPnet's with the archive of stage 8."
             )
         return Tokens(given)
