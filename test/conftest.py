@@ -228,6 +228,26 @@ def sta_experiment(toy_task: ToyTask) -> Path:
 
 
 @pytest.fixture(scope="session")
+def assigned_experiment(sta_experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`sta_experiment` with a tokenizer that can be run, of 8 clusters of MFCC; read only."""
+    from espnet_stacodec.semantic.backends import build_upstream
+    from espnet_stacodec.semantic.kmeans import KMeans
+    from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
+    from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
+
+    folder = tmp_path_factory.mktemp("assigned") / "exp"
+    shutil.copytree(sta_experiment, folder, ignore=shutil.ignore_patterns("semantic"))
+    upstream = build_upstream(UpstreamConfig("mfcc", 0, 8))
+    centroids = 10 * torch.randn(8, 39, generator=torch.Generator().manual_seed(0))
+    made = SemanticTokenizer(upstream, KMeans(centroids))
+    made.save(folder / "semantic")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["codec_conf"]["semantic_fingerprint"] = made.kmeans.fingerprint
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def plain_experiment(toy_task: ToyTask) -> Path:
     """An experiment of one epoch of plain residual quantization; read only."""
     plain = toy_task.codec_conf["generator_params"] | {"assignment": "none"}

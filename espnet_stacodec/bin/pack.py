@@ -14,6 +14,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
     parser.add_argument("--out", type=Path, required=True, help="archive to write (.zip)")
+    parser.add_argument("--repo", help="OWNER/NAME that the model card is for, if for any")
+    parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")
+    parser.add_argument(
+        "--language", nargs="+", default=[], help="of its speech, by ISO 639, e.g. en de"
+    )
     return parser
 
 
@@ -23,9 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
+    from espnet_stacodec.pretrained.model_card import CardOptions
     from espnet_stacodec.pretrained.packing import pack
 
-    pack(args.model, args.out, args.model_file)
+    pack(args.model, args.out, args.model_file, CardOptions(args.repo, args.license, args.language))
     logging.info("%s: packed", args.out)
 
 

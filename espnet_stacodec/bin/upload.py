@@ -17,6 +17,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
     parser.add_argument("--repo", required=True, help="OWNER/NAME")
+    parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")
+    parser.add_argument(
+        "--language", nargs="+", default=[], help="of its speech, by ISO 639, e.g. en de"
+    )
     return parser
 
 
@@ -28,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.pretrained.packing import upload
 
-    logging.info("uploaded to %s", upload(args.model, args.repo, args.model_file))
+    address = upload(args.model, args.repo, args.model_file, args.license, args.language)
+    logging.info("uploaded to %s", address)
 
 
 if __name__ == "__main__":

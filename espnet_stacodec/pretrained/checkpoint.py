@@ -1,4 +1,8 @@
-"""A trained generator from its configuration and an ESPnet checkpoint, and its fingerprint."""
+"""A trained generator from its configuration and its weights, and its fingerprint.
+
+Weights are an ESPnet checkpoint (.pth, of the whole model) or a safetensors file of those that
+encoding and decoding need, under the same names.
+"""
 
 import json
 import pickle
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from espnet_stacodec.config import construct
@@ -20,9 +26,10 @@ from espnet_stacodec.pretrained.experiment import Experiment
 if TYPE_CHECKING:
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
 
-# Where codec and generator are in an ESPnet model.
+# Where codec, generator and discriminator are in an ESPnet model.
 CODEC_PREFIX = "codec."
 GENERATOR_PREFIX = "codec.generator."
+DISCRIMINATOR_PREFIX = "codec.discriminator."
 # What torch raises for files that are cut off, of another kind, or of another model.
 UNREADABLE = (
     AttributeError,
@@ -30,6 +37,7 @@ UNREADABLE = (
     KeyError,
     OSError,
     RuntimeError,
+    SafetensorError,
     ValueError,
     pickle.UnpicklingError,
 )
@@ -44,18 +52,42 @@ def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator"
     """
     conf, where = experiment.codec_conf, experiment.label("config.yaml")
     checkpoint = experiment.label(experiment.model_file.name)
+    state = inference_weights(experiment)
     if experiment.codec == "stacodec":
         with default_float32():
             generator = build_generator(conf, where)
-        _load_part(generator, GENERATOR_PREFIX, experiment.model_file, checkpoint)
+        part = {name.removeprefix(GENERATOR_PREFIX): value for name, value in state.items()}
+        load_state(generator, part, checkpoint)
         return generator
     # ESPnet's codecs take seconds to import.
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator, build_builtin_codec
 
     with default_float32():
-        codec = build_builtin_codec(experiment.codec, conf, where)
-    _load_part(codec, CODEC_PREFIX, experiment.model_file, checkpoint)
-    return BuiltinGenerator(codec)
+        builtin = BuiltinGenerator(build_builtin_codec(experiment.codec, conf, where))
+    load_state(builtin, state, checkpoint)
+    return builtin
+
+
+def inference_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
+    """Return the weights that encoding and decoding need, by their names in ESPnet's model.
+
+    Raises:
+        ModelError: If the file cannot be read.
+    """
+    path = experiment.model_file
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        kept = GENERATOR_PREFIX if experiment.codec == "stacodec" else CODEC_PREFIX
+        return {
+            name: value
+            for name, value in state.items()
+            if name.startswith(kept) and not name.startswith(DISCRIMINATOR_PREFIX)
+        }
+    except UNREADABLE as error:
+        raise _unusable(experiment.label(path.name), error) from error
 
 
 def build_generator(codec_conf: Mapping[str, Any], where: str) -> STACodecGenerator:
@@ -84,16 +116,6 @@ def codec_fingerprint(generator: "STACodecGenerator | BuiltinGenerator") -> str:
     arrays = {name: value.cpu().numpy() for name, value in generator.state_dict().items()}
     arrays["settings"] = np.frombuffer(settings, np.uint8)
     return fingerprint(arrays.items())
-
-
-def _load_part(module: nn.Module, prefix: str, model_file: Path, where: str) -> None:
-    """Load the weights whose names begin with `prefix` from an ESPnet checkpoint."""
-    try:
-        state = torch.load(model_file, map_location="cpu", weights_only=True)
-        part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
-    except UNREADABLE as error:
-        raise _unusable(where, error) from error
-    load_state(module, part, where)
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], where: Path | str) -> None:

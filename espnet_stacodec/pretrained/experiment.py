@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,14 @@ from espnet_stacodec import __version__
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ModelError
 from espnet_stacodec.fileio.files import move_folder, scratch_folder
+from espnet_stacodec.pretrained import archives
 
 # To be raised with every change of weights' names or configuration keys between two releases.
 CACHE_VERSION = 1
 CONFIG_NAME = "config.yaml"
-# The model of a packed experiment; a trained one has ESPnet's names.
+# A packed experiment has its model twice: the weights that encoding and decoding need, and the
+# checkpoint of the whole model, with ESPnet's names. A trained experiment has ESPnet's files.
+PACKED_WEIGHTS_NAME = "model.safetensors"
 PACKED_MODEL_NAME = "model.pth"
 TOKENIZER_FOLDER = "semantic"
 REPOSITORY_PATTERN = re.compile(r"[\w.-]+/[\w.-]+")
@@ -33,7 +34,7 @@ class Experiment:
     Attributes:
         folder: The experiment's folder.
         config: The content of its config.yaml.
-        model_file: The checkpoint to load.
+        model_file: The checkpoint or the safetensors file to load.
         source: What the user named: the folder, an archive, or the id of a repository.
     """
 
@@ -74,10 +75,10 @@ class Experiment:
         """Find an experiment.
 
         Args:
-            source: An experiment's folder, an archive that `pack` made, or the id of a
-                Hugging Face repository; `~` is the user's home.
-            model_file: Name of a checkpoint in the folder; None for the packed model or, failing
-                that, the best one by the experiment's first criterion.
+            source: An experiment's folder, an archive that `pack` or ESPnet's `espnet2.bin.pack
+                codec` made, or the id of a Hugging Face repository; `~` is the user's home.
+            model_file: Name of a checkpoint in the folder; None for the packed weights or, failing
+                that, the packed model, or the best one by the experiment's first criterion.
             revision: Branch, tag or commit of a repository; None for its default branch.
             token: Access token of a private repository; None for that of `hf auth login`.
             cache_dir: Where downloads and unpacked archives are kept; None for the hub's and the
@@ -87,28 +88,37 @@ class Experiment:
             ModelError: If there is no such experiment, or it lacks a part.
         """
         folder = _locate(source, revision, token, cache_dir)
-        if not (folder / CONFIG_NAME).exists():
-            raise ModelError(f"{source}: no {CONFIG_NAME} in it; give the folder of an experiment.")
-        config = load_yaml(folder / CONFIG_NAME, f"{source}/{CONFIG_NAME}")
+        config_file, packed = folder / CONFIG_NAME, folder / PACKED_MODEL_NAME
+        if not config_file.exists():
+            if not (folder / archives.META_NAME).exists():
+                raise ModelError(
+                    f"{source}: no {CONFIG_NAME} in it; give the folder of an experiment."
+                )
+            config_file, packed = archives.find_parts(folder, source)
+            folder = config_file.parent
+        config = load_yaml(config_file, f"{source}/{config_file.name}")
         if not isinstance(config.get("codec"), str) or not isinstance(
             config.get("codec_conf"), dict
         ):
             raise ModelError(
-                f"{source}/{CONFIG_NAME}: there is no codec and codec_conf in it; give the folder"
-                " of a codec that espnet_stacodec or ESPnet trained."
+                f"{source}/{config_file.name}: there is no codec and codec_conf in it; give the"
+                " folder of a codec that espnet_stacodec or ESPnet trained."
             )
-        model = _find_model(folder, config, model_file, source)
+        model = _find_model(folder, packed, config, model_file, source)
         return cls(folder, config, model, str(source))
 
 
-def _find_model(folder: Path, config: dict[str, Any], name: str | None, source: Path | str) -> Path:
+def _find_model(
+    folder: Path, packed: Path, config: dict[str, Any], name: str | None, source: Path | str
+) -> Path:
     """Return the path of a checkpoint in `folder`, `name` or the default one."""
     criteria = config.get("best_model_criterion") or []
-    defaults = [PACKED_MODEL_NAME] + [f"{phase}.{key}.best.pth" for phase, key, _ in criteria[:1]]
-    for candidate in [name] if name else defaults:
-        if (folder / candidate).is_file():
-            return folder / candidate
-    wanted = name or " or ".join(defaults)
+    best = [folder / f"{phase}.{key}.best.pth" for phase, key, _ in criteria[:1]]
+    candidates = [folder / name] if name else [folder / PACKED_WEIGHTS_NAME, packed, *best]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    wanted = " or ".join(path.name for path in candidates)
     found = ", ".join(sorted(p.name for p in folder.glob("*.pth"))) or "none"
     raise ModelError(f"{source}: no model {wanted} (there: {found}); train it first (stage 5).")
 
@@ -169,15 +179,7 @@ def download(
 
 def _unpack(archive: Path, cache_dir: Path | str | None) -> Path:
     """Unpack an archive once into the cache, and return the folder."""
-
-    def extract(folder: Path) -> None:
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(folder)
-
-    try:
-        return cached([archive], extract, cache_dir)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ModelError(f"{archive}: not a whole archive of an experiment ({error}).") from error
+    return cached([archive], lambda folder: archives.unpack(archive, folder), cache_dir)
 
 
 def cached(

@@ -1,111 +1,166 @@
-"""An experiment as one archive, or as a repository of a hub (stages 8 and 9)."""
+"""An experiment as one archive, or as a repository of a hub (stages 8 and 9).
 
+Both hold the same files:
+
+    config.yaml         the training's configuration, with codec_conf.semantic_tokenizer
+    model.safetensors   the weights that encoding and decoding need; what this package reads
+    model.pth           the whole model, with its discriminator: for ESPnet and for fine-tuning
+    semantic/           the tokenizer, where the codec was trained with one
+    meta.yaml           tells ESPnet's from_pretrained which file is what
+    README.md           the model card
+"""
+
+import dataclasses
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
+import yaml
+from safetensors.torch import save_file
 from typeguard import typechecked
 
-from espnet_stacodec.errors import ModelError
-from espnet_stacodec.fileio.files import atomic_write
+from espnet_stacodec.errors import ConfigError, ModelError
+from espnet_stacodec.fileio.files import atomic_write, write_text
+from espnet_stacodec.pretrained.archives import write_meta
+from espnet_stacodec.pretrained.checkpoint import inference_weights, load_codec
 from espnet_stacodec.pretrained.experiment import (
     CONFIG_NAME,
     PACKED_MODEL_NAME,
+    PACKED_WEIGHTS_NAME,
     TOKENIZER_FOLDER,
     Experiment,
 )
+from espnet_stacodec.pretrained.model_card import CardOptions, write_card
+from espnet_stacodec.semantic.tokenizer_info import INFO_NAME
 
-CARD = """---
-library_name: espnet_stacodec
-tags: [audio, speech, neural-codec, espnet]
----
-# {name}
-
-A STACodec (arXiv 2602.06180) trained with espnet_stacodec.
-
-```python
-from espnet_stacodec import AudioCoding
-codec = AudioCoding.from_pretrained("OWNER/NAME")
-codes = codec.encode(wave, sample_rate)
-```
-
-{results}
-"""
-
-
-def _parts(experiment: Experiment) -> dict[str, Path]:
-    """Return what a packed experiment holds: path in the archive -> file."""
-    parts = {
-        CONFIG_NAME: experiment.folder / CONFIG_NAME,
-        PACKED_MODEL_NAME: experiment.model_file,
-    }
-    tokenizer = experiment.tokenizer_folder
-    if tokenizer.is_dir():
-        parts |= {f"{TOKENIZER_FOLDER}/{path.name}": path for path in sorted(tokenizer.iterdir())}
-    return parts
-
-
-def _card(experiment: Experiment, model_file: str | None) -> str:
-    """Return the README of a packed experiment, with its scores where there are any.
-
-    Stage 6 keeps those of a checkpoint that was asked for apart from those of the best one.
-    """
-    folder = "decode" if model_file is None else f"decode_{Path(model_file).stem}"
-    results = experiment.folder / folder / "RESULTS.md"
-    return CARD.format(
-        name=experiment.folder.name,
-        results=results.read_text(encoding="utf-8") if results.exists() else "",
-    )
+# Options of ESPnet that its inference reads, and that an imported release does not have.
+ESPNET_DEFAULTS = {"model_conf": {}, "use_preprocessor": False}
 
 
 @typechecked
-def pack(model: Path | str, archive: Path | str, model_file: str | None = None) -> None:
+def pack(
+    model: Path | str,
+    archive: Path | str,
+    model_file: str | None = None,
+    card: CardOptions | None = None,
+) -> None:
     """Write the archive of an experiment, which `AudioCoding.from_pretrained` reads anywhere.
 
     Args:
-        model: Experiment folder.
+        model: Experiment folder, or what else `Experiment.open` takes.
         archive: The .zip file to write.
         model_file: Name of the checkpoint; None for the best one.
+        card: What the model card says that the experiment does not know; None for nothing.
 
     Raises:
-        ModelError: If the experiment lacks a part.
+        ConfigError: If `archive` does not end in .zip, which ESPnet recognizes it by.
+        ModelError: If the experiment lacks a part, or its model cannot be loaded.
     """
-    experiment = Experiment.open(model, model_file)
-    with (
-        atomic_write(archive) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed,
-    ):
-        for name, path in _parts(experiment).items():
-            packed.write(path, name)
-        packed.writestr("README.md", _card(experiment, model_file))
+    archive = Path(archive)
+    if archive.suffix != ".zip":
+        raise ConfigError(f"{archive}: the archive's name must end in .zip.")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".pack.") as folder:
+        names = _write_parts(Path(folder), model, model_file, card or CardOptions(), archive.name)
+        with (
+            atomic_write(archive) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed,
+        ):
+            for name in names:
+                packed.write(Path(folder) / name, name)
 
 
 @typechecked
-def upload(model: Path | str, repository: str, model_file: str | None = None) -> str:
+def upload(
+    model: Path | str,
+    repository: str,
+    model_file: str | None = None,
+    license: str | None = None,
+    languages: Sequence[str] = (),
+) -> str:
     """Upload an experiment to a Hugging Face repository, made if need be; return its address.
 
+    Args:
+        model: As for `pack`, and so is
+        repository: OWNER/NAME.
+        model_file: this.
+        license: As for `CardOptions`, and so are
+        languages: these.
+
     Raises:
+        ConfigError: If the repository's id or a language's code is none.
         ModelError: If the experiment lacks a part, or the hub refuses.
     """
-    import httpx2
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    experiment = Experiment.open(model, model_file)
+    # Its bases are OSError and the errors of the HTTP client, another one in each major version.
+    client_errors = cast(tuple[type[Exception], ...], HfHubHTTPError.__bases__)
+    refused: tuple[type[Exception], ...] = (*client_errors, HFValidationError, OSError, ValueError)
+    card = CardOptions(repository, license, languages)
     with tempfile.TemporaryDirectory() as folder:
-        for name, path in _parts(experiment).items():
-            target = Path(folder) / name
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, target)
-        (Path(folder) / "README.md").write_text(_card(experiment, model_file), encoding="utf-8")
+        _write_parts(Path(folder), model, model_file, card, repository)
         try:
             api = huggingface_hub.HfApi()
             address = api.create_repo(repository, exist_ok=True)
             api.upload_folder(folder_path=folder, repo_id=repository)
-        except (HfHubHTTPError, HFValidationError, httpx2.HTTPError, OSError) as error:
+        except refused as error:
             reason = " ".join(str(error).split())
             raise ModelError(
                 f"{repository}: the hub did not take the upload ({reason})."
             ) from error
     return str(address)
+
+
+def _write_parts(
+    folder: Path, model: Path | str, model_file: str | None, card: CardOptions, name: str
+) -> list[str]:
+    """Write what a packed experiment holds into an empty folder; return the names of the files."""
+    experiment = _with_checkpoint(Experiment.open(model, model_file))
+    # Also shows that the model can be loaded, before anybody has to find that it cannot.
+    generator = load_codec(experiment)
+    tokenizer = experiment.tokenizer_folder
+    if tokenizer.is_dir():
+        shutil.copytree(tokenizer, folder / TOKENIZER_FOLDER)
+    assigned = generator.token_source.needs_tokens and (tokenizer / INFO_NAME).exists()
+    config = _packed_config(experiment.config, assigned)
+    write_text(folder / CONFIG_NAME, yaml.safe_dump(config, sort_keys=False))
+    # Copies: of views that share memory, safetensors keeps none.
+    weights = {
+        name: value.clone().contiguous() for name, value in inference_weights(experiment).items()
+    }
+    save_file(weights, folder / PACKED_WEIGHTS_NAME, {"format": "pt"})
+    shutil.copyfile(experiment.model_file, folder / PACKED_MODEL_NAME)
+    write_meta(folder, CONFIG_NAME, PACKED_MODEL_NAME)
+    write_text(folder / "README.md", write_card(experiment, generator, card, name))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _with_checkpoint(experiment: Experiment) -> Experiment:
+    """Return the experiment with the checkpoint of its whole model, if it is a packed one."""
+    if experiment.model_file.suffix != ".safetensors":
+        return experiment
+    whole = experiment.folder / PACKED_MODEL_NAME
+    if not whole.is_file():
+        raise ModelError(
+            f"{experiment.source}: no {PACKED_MODEL_NAME} in it, and ESPnet reads no"
+            f" {experiment.model_file.name}; pack the folder of the training."
+        )
+    return dataclasses.replace(experiment, model_file=whole)
+
+
+def _packed_config(config: dict[str, Any], assigned: bool) -> dict[str, Any]:
+    """Return a configuration with which ESPnet's classes load the packed experiment.
+
+    Args:
+        config: The training's.
+        assigned: Whether encoding needs the tokenizer that is packed.
+    """
+    conf = config["codec_conf"]
+    if assigned:
+        # The path of a file: ESPnet puts the unpacked one's in its place, but only for files.
+        conf = conf | {"semantic_tokenizer": f"{TOKENIZER_FOLDER}/{INFO_NAME}"}
+    return ESPNET_DEFAULTS | config | {"codec_conf": conf}

@@ -2,12 +2,9 @@
 
 import copy
 import importlib
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from espnet2.torch_utils.initialize import initialize
 
 from espnet_stacodec import AUDIO_TASKS
@@ -15,10 +12,7 @@ from espnet_stacodec.errors import ConfigError, DataError, ModelError
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.inference.audio_coding import AudioCoding
-from espnet_stacodec.semantic.backends import build_upstream
-from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
-from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 LENGTHS = (3200, 1, 321, 5000)  # around whole frames of 320 samples
 
@@ -44,21 +38,6 @@ def assert_state(frontend: STACodecFrontend, expected: dict[str, torch.Tensor]) 
 def frontend(request, spd_experiment) -> STACodecFrontend:
     torch.manual_seed(0)
     return STACodecFrontend(str(spd_experiment), request.param, [0, 2])
-
-
-@pytest.fixture(scope="module")
-def assigned_experiment(sta_experiment, tmp_path_factory) -> Path:
-    """A codec that is assigned tokens, and the tokenizer that makes them."""
-    folder = tmp_path_factory.mktemp("assigned") / "exp"
-    shutil.copytree(sta_experiment, folder, ignore=shutil.ignore_patterns("semantic"))
-    upstream = build_upstream(UpstreamConfig("mfcc", 0, 8))
-    centroids = 10 * torch.randn(8, 39, generator=torch.Generator().manual_seed(0))
-    made = SemanticTokenizer(upstream, KMeans(centroids))
-    made.save(folder / "semantic")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    config["codec_conf"]["semantic_fingerprint"] = made.kmeans.fingerprint
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder
 
 
 @pytest.mark.parametrize("codebooks", [[0], [2, 0], None])

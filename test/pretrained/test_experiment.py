@@ -47,8 +47,11 @@ def test_which_checkpoint_is_loaded(folder):
     assert Experiment.open(folder).model_file.name == "valid.mel_loss.best.pth"
     (folder / "model.pth").write_text("x")
     assert Experiment.open(folder).model_file.name == "model.pth"
+    (folder / "model.safetensors").write_text("x")
+    assert Experiment.open(folder).model_file.name == "model.safetensors"
     assert Experiment.open(folder, "1epoch.pth").model_file.name == "1epoch.pth"
     (folder / "model.pth").unlink()
+    (folder / "model.safetensors").unlink()
     (folder / "valid.mel_loss.best.pth").unlink()
     there = "1epoch.pth, train.loss.best.pth"
     with pytest.raises(ModelError, match=rf"model.pth or valid.mel_loss.best.pth \(there: {there}"):

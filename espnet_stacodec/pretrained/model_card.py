@@ -1,0 +1,120 @@
+"""The README of a packed experiment: what a hub and its visitors read."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import yaml
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.pretrained.checkpoint import codec_fingerprint
+from espnet_stacodec.pretrained.experiment import REPOSITORY_PATTERN, Experiment
+
+if TYPE_CHECKING:
+    from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
+    from espnet_stacodec.gan_codec.generator import STACodecGenerator
+
+# Both are known to the hub: models are found by them.
+LIBRARY, PIPELINE = "espnet", "audio-to-audio"
+TAGS = ("espnet", "audio", "speech", "codec")
+# ISO 639, or what the hub has beside it.
+LANGUAGE_PATTERN = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?|multilingual|code")
+
+TEXT = """---
+{head}---
+# {name}
+
+{description}
+
+```python
+from espnet_stacodec import AudioCoding
+codec = AudioCoding.from_pretrained("{source}")
+codes = codec.encode(wave, sample_rate)  # ({n_codebooks}, T)
+audio = codec.decode(codes)
+```
+
+ESPnet's own tools read it after `import espnet_stacodec`:
+
+```python
+import espnet_stacodec
+from espnet2.bin.gan_codec_inference import AudioCoding
+codec = AudioCoding.from_pretrained("{source}")
+```
+
+{scores}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class CardOptions:
+    """What a card says that the experiment does not know; what is None or empty is left out.
+
+    Attributes:
+        repository: Id of the hub's repository that the card is for, OWNER/NAME.
+        license: The hub's name of a licence, e.g. "cc-by-4.0".
+        languages: ISO 639 codes of the speech that the codec was trained on.
+
+    Raises:
+        ConfigError: If a repository's id or a language's code is none.
+    """
+
+    repository: str | None = None
+    license: str | None = None
+    languages: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.repository is not None and not REPOSITORY_PATTERN.fullmatch(self.repository):
+            raise ConfigError(f"repository '{self.repository}' is no OWNER/NAME.")
+        for language in self.languages:
+            if LANGUAGE_PATTERN.fullmatch(language) is None:
+                raise ConfigError(f"language '{language}' is no code of ISO 639, such as en.")
+
+
+def write_card(
+    experiment: Experiment,
+    generator: "STACodecGenerator | BuiltinGenerator",
+    options: CardOptions,
+    archive_name: str,
+) -> str:
+    """Return the README of a packed experiment, with the scores of what is packed.
+
+    Args:
+        experiment: What is packed.
+        generator: Its generator.
+        options: What the experiment does not know.
+        archive_name: What the card's example reads where `options` name no repository.
+    """
+    head: dict[str, object] = {"library_name": LIBRARY, "pipeline_tag": PIPELINE}
+    if options.license is not None:
+        head["license"] = options.license
+    if options.languages:
+        head["language"] = list(options.languages)
+    head["tags"] = list(TAGS)
+    method = "STACodec (arXiv 2602.06180)" if experiment.codec == "stacodec" else experiment.codec
+    rule, sizes = generator.frame_rule, [codebook.size for codebook in generator.codebooks]
+    return TEXT.format(
+        head=yaml.safe_dump(head, sort_keys=False),
+        name=options.repository or experiment.folder.resolve().name,
+        description=(
+            f"A {method} trained with espnet_stacodec: {rule.sample_rate} Hz,"
+            f" {rule.frame_rate_hz:g} frames per second, codebooks of"
+            f" {', '.join(map(str, sizes))} entries."
+        ),
+        source=options.repository or archive_name,
+        n_codebooks=len(sizes),
+        scores=_scores(experiment, codec_fingerprint(generator)) or "It was not scored.",
+    )
+
+
+def _scores(experiment: Experiment, fingerprint: str) -> str | None:
+    """Return the table of stage 6 whose codes were made by this very codec."""
+    for results in sorted(experiment.folder.glob("decode*/RESULTS.md")):
+        first = next(results.parent.glob("*/codes/*.npz"), None)
+        if first is not None and Codes.load(first).fingerprint == fingerprint:
+            # The card has a title already.
+            return "#" + results.read_text(encoding="utf-8")
+        logging.warning("%s: these are not scores of the packed model; left out", results)
+    return None
