@@ -87,7 +87,7 @@ class Experiment:
         Raises:
             ModelError: If there is no such experiment, or it lacks a part.
         """
-        folder = _locate(source, revision, token, cache_dir)
+        folder = _locate(source, model_file, revision, token, cache_dir)
         config_file, packed = folder / CONFIG_NAME, folder / PACKED_MODEL_NAME
         if not config_file.exists():
             if not (folder / archives.META_NAME).exists():
@@ -124,7 +124,11 @@ def _find_model(
 
 
 def _locate(
-    source: Path | str, revision: str | None, token: str | None, cache_dir: Path | str | None
+    source: Path | str,
+    model_file: str | None,
+    revision: str | None,
+    token: str | None,
+    cache_dir: Path | str | None,
 ) -> Path:
     """Return the folder of an experiment, unpacking or downloading it where needed."""
     path = Path(source).expanduser()
@@ -133,7 +137,13 @@ def _locate(
     if path.is_file():
         return _unpack(path, cache_dir)
     if REPOSITORY_PATTERN.fullmatch(str(source)):
-        return download(str(source), None, revision, token, cache_dir)
+        hub = (str(source), None, revision, token, cache_dir)
+        if model_file is None:
+            # Not the weights a second time, where a repository has both files.
+            folder = download(*hub, ignored=PACKED_MODEL_NAME)
+            if (folder / PACKED_WEIGHTS_NAME).exists():
+                return folder
+        return download(*hub)
     raise ModelError(
         f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository."
     )
@@ -145,10 +155,11 @@ def download(
     revision: str | None = None,
     token: str | None = None,
     cache_dir: Path | str | None = None,
+    ignored: str | None = None,
 ) -> Path:
     """Return the local folder of a Hugging Face repository, with all files or those of a pattern.
 
-    Further arguments as for `Experiment.open`.
+    Those of the pattern `ignored` are left out. Further arguments as for `Experiment.open`.
 
     Raises:
         ModelError: If the hub cannot be reached or has no such repository.
@@ -165,6 +176,7 @@ def download(
             huggingface_hub.snapshot_download(
                 repository,
                 allow_patterns=pattern,
+                ignore_patterns=ignored,
                 revision=revision,
                 token=token,
                 cache_dir=cache_dir,

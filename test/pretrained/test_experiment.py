@@ -166,3 +166,23 @@ def test_a_repository_that_cannot_be_had(hub, name):
     with pytest.raises(ModelError, match=f"^{name}: neither a folder here nor") as caught:
         Experiment.open(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_weights_that_a_repository_has_twice_are_downloaded_once(
+    folder, tmp_path, monkeypatch, packed
+):
+    (folder / "model.pth").write_text("all")
+    if packed:
+        (folder / "model.safetensors").write_text("weights")
+
+    def download(repository: str, ignore_patterns: str | None, **options: Any) -> str:
+        ignored = shutil.ignore_patterns(*([ignore_patterns] if ignore_patterns else []))
+        shutil.copytree(folder, tmp_path / "local", ignore=ignored, dirs_exist_ok=True)
+        return str(tmp_path / "local")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    opened = Experiment.open("owner/codec").model_file.name
+    assert opened == ("model.safetensors" if packed else "model.pth")
+    assert (tmp_path / "local" / "model.pth").exists() == (not packed)
+    assert Experiment.open("owner/codec", "model.pth").model_file.read_text() == "all"

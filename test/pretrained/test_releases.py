@@ -105,8 +105,9 @@ def test_parts_that_do_not_belong_together(checkpoint, kmeans, tmp_path):
 def test_a_variant_of_a_repository(releases, monkeypatch, tmp_path):
     """Only the files of the variant are asked for."""
 
-    def download(repository: str, **options: str) -> str:
+    def download(repository: str, **options: str | None) -> str:
         assert (repository, options.pop("allow_patterns")) == ("owner/codecs", "small_spd/*")
+        assert options.pop("ignore_patterns") is None
         assert options == {"revision": "v1", "token": "secret", "cache_dir": str(tmp_path)}
         return str(releases)
 
