@@ -110,11 +110,18 @@ def write_card(
 
 
 def _scores(experiment: Experiment, fingerprint: str) -> str | None:
-    """Return the table of stage 6 whose codes were made by this very codec."""
-    for results in sorted(experiment.folder.glob("decode*/RESULTS.md")):
-        first = next(results.parent.glob("*/codes/*.npz"), None)
+    """Return the table of stage 6 whose codes were made by this very codec, if there is one."""
+    tables = sorted(experiment.folder.glob("decode*/RESULTS.md"))
+    for table in tables:
+        first = next(table.parent.glob("*/codes/*.npz"), None)
         if first is not None and Codes.load(first).fingerprint == fingerprint:
             # The card has a title already.
-            return "#" + results.read_text(encoding="utf-8")
-        logging.warning("%s: these are not scores of the packed model; left out", results)
+            return "#" + table.read_text(encoding="utf-8")
+    if tables:
+        logging.warning(
+            "%s: no scores of the model that is packed, so that its card has none; run stage 6"
+            " again (found: %s)",
+            experiment.source,
+            ", ".join(str(table.relative_to(experiment.folder)) for table in tables),
+        )
     return None

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, ModelError
-from espnet_stacodec.fileio.files import atomic_write, write_text
+from espnet_stacodec.fileio.files import atomic_write, scratch_folder, write_text
 from espnet_stacodec.pretrained.archives import write_meta
 from espnet_stacodec.pretrained.checkpoint import inference_weights, load_codec
 from espnet_stacodec.pretrained.experiment import (
@@ -62,15 +62,14 @@ def pack(
     archive = Path(archive)
     if archive.suffix != ".zip":
         raise ConfigError(f"{archive}: the archive's name must end in .zip.")
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".pack.") as folder:
-        names = _write_parts(Path(folder), model, model_file, card or CardOptions(), archive.name)
+    with scratch_folder(archive) as folder:
+        names = _write_parts(folder, model, model_file, card or CardOptions(), archive.name)
         with (
             atomic_write(archive) as temporary,
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed,
         ):
             for name in names:
-                packed.write(Path(folder) / name, name)
+                packed.write(folder / name, name)
 
 
 @typechecked

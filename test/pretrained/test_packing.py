@@ -154,7 +154,8 @@ def test_scores_of_an_earlier_best_model_are_left_out(folder, tmp_path, caplog):
     pack(folder, tmp_path / "x.zip")
     _, text = card_of(tmp_path / "x.zip")
     assert "It was not scored." in text and "| scores of" not in text
-    assert "decode/RESULTS.md: these are not scores of the packed model" in caplog.text
+    assert "no scores of the model that is packed" in caplog.text
+    assert "(found: decode/RESULTS.md)" in caplog.text
 
 
 def test_the_card_says_only_what_is_known(folder, tmp_path):
