@@ -10,6 +10,7 @@ STACodecError
 """
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
 
@@ -48,3 +49,12 @@ def naming(where: object) -> Iterator[None]:
         yield
     except DataError as error:
         raise type(error)(f"{where}: {error}") from error
+
+
+def in_one_sentence(error: BaseException) -> str:
+    """Return the message of an error, without Python's notation for errors of files."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return " ".join(str(error).split())
+    where = f"{error.filename}: " if error.filename else ""
+    cure = "; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    return f"{where}{error.strerror}{cure}."

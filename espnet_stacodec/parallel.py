@@ -4,6 +4,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,7 +77,8 @@ class Workers:
             return
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.num_jobs, context, initializer=_end_with_parent)
+            self._pool = ProcessPoolExecutor(self.num_jobs, context, initializer=_start_worker)
+        work = functools.partial(_unless_interrupted, work)
         try:
             yield from bar(self._pool.map(work, items, chunksize=chunk_size))
         except BrokenProcessPool as error:
@@ -119,6 +121,28 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+_interrupted = threading.Event()
+
+
+def _start_worker() -> None:
+    """Prepare a worker for the ends that its parent can have."""
+    _end_with_parent()
+    signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """Leave what is being done, cleaning up, without a traceback: the parent says what happened."""
+    _interrupted.set()
+    raise SystemExit(128 + signum)
+
+
+def _unless_interrupted(work: Callable[[T], R], item: T) -> R:
+    """Return work(item); Ctrl-C ends a worker's task, and this the tasks that wait for it."""
+    if _interrupted.is_set():
+        raise SystemExit(128 + signal.SIGINT)
+    return work(item)
 
 
 def _end_with_parent() -> None:

@@ -88,13 +88,22 @@ if [[ -n $active && ! $(dirname "$active") -ef $venv/bin ]] && package=$(has_pac
     dirname "$active"
     exit
 fi
-if command -v flock >/dev/null; then # a second run waits for the first
-    exec 9>"$root/.venv-lock"
-    flock 9
-fi
 checksum=$(cat "$root/setup.py" "$root/tools/constraints.txt" | cksum)
-if [[ ! -e $stamp ]] && has_package "$venv/bin/python" >/dev/null; then
-    echo "$checksum" >"$stamp" # made by hand, complete
+is_installed() { [[ $(cat "$stamp" 2>/dev/null) == "$checksum" ]]; }
+
+if ! is_installed && [[ ! -w $root ]]; then # somebody else's checkout
+    has_package "$venv/bin/python" >/dev/null ||
+        fail "$root cannot be written to and has no complete .venv; let its owner run" \
+            "tools/setup.sh, or activate an environment that holds espnet_stacodec."
+    say "$root cannot be written to; its .venv is used, though setup.py has changed since"
+elif ! is_installed; then
+    if command -v flock >/dev/null; then # a second run waits for the first
+        exec 9>"$root/.venv-lock"
+        flock 9
+    fi
+    if [[ ! -e $stamp ]] && has_package "$venv/bin/python" >/dev/null; then
+        echo "$checksum" >"$stamp" # made by hand, complete
+    fi
+    is_installed || install "$checksum"
 fi
-[[ $(cat "$stamp" 2>/dev/null) == "$checksum" ]] || install "$checksum"
 echo "$venv/bin"

@@ -3,11 +3,15 @@
 import argparse
 import contextlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
-from espnet_stacodec.errors import STACodecError
+from espnet_stacodec.errors import STACodecError, in_one_sentence
+
+INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
+READER_GONE = 141  # the same for a closed pipe, as of `| head`
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,32 +31,71 @@ def run(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Parse `argv`, call `work(args)`, and exit with status 1 and one sentence on an error.
-
-    Errors that are nobody's fault but the input's (STACodecError, OSError) are said in one
-    sentence; --debug shows the traceback as well. Anything else is a bug and is shown whole.
-    """
+    """Parse `argv`, call `work(args)`, and end as `errors_in_one_sentence` says."""
     if not any(isinstance(action, argparse._SubParsersAction) for action in parser._actions):
         add_common_arguments(parser)
     args = parser.parse_args(argv)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s: %(message)s")
     # ESPnet's imports make torch say so at each start; it is nothing a user can change.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-    try:
+    with errors_in_one_sentence(parser.prog, args.debug):
         work(args)
-    except (STACodecError, OSError) as error:
-        if args.debug:
-            raise
-        sys.exit(f"{parser.prog}: error: {error}")
 
 
 @contextlib.contextmanager
-def errors_in_one_sentence(command: str) -> Iterator[None]:
-    """Exit with status 1 and one sentence on an error of the input, in a command of ESPnet."""
+def errors_in_one_sentence(command: str, debug: bool = False) -> Iterator[None]:
+    """End a command that fails with one sentence and a status other than 0.
+
+    Errors that are nobody's fault but the input's or the machine's (STACodecError, OSError) are
+    said in one sentence, with status 1; `debug` shows the traceback instead. Ctrl-C ends with
+    status 130. Anything else is a bug and is shown whole.
+    """
+    _print_any_file_name()
     try:
         yield
+        _flush_output()
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"\n{command}: interrupted; what is complete is kept. Run it again to go on.\n"
+        )
+        sys.exit(INTERRUPTED)
     except (STACodecError, OSError) as error:
-        kind = f"{type(error).__module__}.{type(error).__name__}: "
-        # An error in a data loader's process has that process's traceback before it.
-        sentence = str(error).strip().split("\n")[-1].removeprefix(kind)
-        sys.exit(f"{command}: error: {sentence}")
+        if debug:
+            raise
+        sys.exit(f"{command}: error: {_sentence(error)}")
+    except RuntimeError as error:
+        # What pathlib raises for a user without HOME and without an entry in the list of users.
+        if debug or "home directory" not in str(error):
+            raise
+        sys.exit(
+            f"{command}: error: this user has no home folder; set HOME, or XDG_CACHE_HOME to the"
+            " folder for caches."
+        )
+
+
+def _sentence(error: Exception) -> str:
+    """Return the message of an error, also of one that was raised in a data loader's process."""
+    if isinstance(error, OSError):
+        return in_one_sentence(error)
+    kind = f"{type(error).__module__}.{type(error).__name__}: "
+    # It has that process's traceback before it.
+    return str(error).strip().split("\n")[-1].removeprefix(kind)
+
+
+def _print_any_file_name() -> None:
+    """Write file names that are not UTF-8 as they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
+
+
+def _flush_output() -> None:
+    """Write what is still to be written; where that fails, Python would complain once more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(READER_GONE)
+        error.filename = error.filename or "standard output"
+        raise

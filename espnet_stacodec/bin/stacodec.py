@@ -5,56 +5,114 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from espnet_stacodec import __version__
 from espnet_stacodec.bin import _cli
+
+if TYPE_CHECKING:
+    from espnet_stacodec.inference.file_coding import FileCoder
+
+MODEL_HELP = "experiment folder, archive, or Hugging Face repository"
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(prog="stacodec", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    encode = commands.add_parser("encode", help="audio files -> .npz files of codes")
-    decode = commands.add_parser("decode", help=".npz files of codes -> .wav files")
-    info = commands.add_parser("info", help="describe a codec")
-    imported = commands.add_parser("import", help="the authors' checkpoint -> experiment folder")
-    encode.set_defaults(work=_encode)
-    decode.set_defaults(work=_decode)
-    benchmark = commands.add_parser("benchmark", help="measure speed and memory, full size")
-    benchmark.set_defaults(work=_benchmark)
-    benchmark.add_argument("--seconds", type=float, default=10.0, help="of audio (default: 10)")
-    benchmark.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
-    benchmark.add_argument("--repeats", type=int, default=3, help="the median counts (default: 3)")
-    _cli.add_common_arguments(benchmark)
-    info.set_defaults(work=_info)
-    imported.set_defaults(work=_import)
-    encode.add_argument("files", nargs="+", type=Path, help="audio files")
-    decode.add_argument("files", nargs="+", type=Path, help=".npz files")
-    info.add_argument("model", help="experiment folder, archive, or Hugging Face repository")
-    for command in (encode, decode):
-        command.add_argument(
-            "--model", required=True, help="experiment folder, archive, or Hugging Face repository"
-        )
-        command.add_argument("--out", type=Path, required=True, help="folder to write to")
-    encode.add_argument(
-        "--n_codebooks", type=int, help="how many codebooks to write (default: all)"
-    )
-    imported.add_argument(
-        "checkpoint", type=Path, help="model.th, or the folder of a release with its config.json"
-    )
-    imported.add_argument("--out", type=Path, required=True, help="experiment folder to write")
-    imported.add_argument(
-        "--kmeans", type=Path, help="the k-means of its semantic tokens, as the authors saved it"
-    )
-    imported.add_argument(
-        "--ssl_config", type=Path, help="YAML of the SSL upstream that the k-means belongs to"
-    )
-    _cli.add_common_arguments(imported)
-    for command in (encode, decode, info):
-        command.add_argument("--variant", help="which of the authors' releases MODEL holds")
-        command.add_argument("--model_file", help="checkpoint; the best one if not given")
-        command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    _add_encode(commands.add_parser("encode", help="audio files -> .npz files of codes"))
+    _add_decode(commands.add_parser("decode", help=".npz files of codes -> audio files"))
+    _add_info(commands.add_parser("info", help="describe a codec"))
+    _add_import(commands.add_parser("import", help="the authors' checkpoint -> experiment folder"))
+    _add_benchmark(commands.add_parser("benchmark", help="measure speed and memory, full size"))
+    for command in commands.choices.values():
         _cli.add_common_arguments(command)
     return parser
+
+
+def _add_encode(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(work=_encode)
+    _add_files_arguments(parser, "audio files")
+    parser.add_argument(
+        "--n_codebooks", type=int, help="how many codebooks to write (default: all)"
+    )
+    _add_model_arguments(parser)
+
+
+def _add_decode(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(work=_decode)
+    _add_files_arguments(parser, ".npz files")
+    parser.add_argument(
+        "--format", choices=("wav", "flac"), default="wav", help="16-bit (default: wav)"
+    )
+    _add_model_arguments(parser)
+
+
+def _add_files_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add what commands for many files have in common."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help=f"{kind}; folders of them; lists (.txt or .lst, a path in each line); - for a list"
+        " from standard input",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        help="the tree below this folder is kept (default: the deepest that holds all inputs)",
+    )
+    parser.add_argument(
+        "--nj", type=int, default=1, help="files at a time, each with one thread (default: 1, all)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="make outputs anew that were made from the same inputs with the same codec, too",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first file that cannot be used"
+    )
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(work=_info)
+    parser.add_argument("model", help=MODEL_HELP)
+    _add_loading_arguments(parser)
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    _add_loading_arguments(parser)
+
+
+def _add_loading_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--variant", help="which of the authors' releases MODEL holds")
+    parser.add_argument("--model_file", help="checkpoint; the best one if not given")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(work=_import)
+    parser.add_argument(
+        "checkpoint", type=Path, help="model.th, or the folder of a release with its config.json"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="experiment folder to write")
+    parser.add_argument(
+        "--kmeans", type=Path, help="the k-means of its semantic tokens, as the authors saved it"
+    )
+    parser.add_argument(
+        "--ssl_config", type=Path, help="YAML of the SSL upstream that the k-means belongs to"
+    )
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(work=_benchmark)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of audio (default: 10)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
+    parser.add_argument("--repeats", type=int, default=3, help="the median counts (default: 3)")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,61 +120,45 @@ def main(argv: Sequence[str] | None = None) -> None:
     _cli.run(lambda args: args.work(args), get_parser(), argv)
 
 
-def _targets(files: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
-    """Return input -> output path, or raise DataError where two inputs share an output."""
-    from espnet_stacodec.errors import DataError
-
-    targets: dict[Path, Path] = {}
-    for file in files:
-        target = folder / f"{file.stem}{suffix}"
-        for other, taken in targets.items():
-            if taken == target:
-                raise DataError(f"{file} and {other} would both become {target}; rename one.")
-        targets[file] = target
-    return targets
-
-
 def _encode(args: argparse.Namespace) -> None:
-    targets = _targets(args.files, args.out, ".npz")
+    from espnet_stacodec.inference.file_coding import FileEncoder
 
-    from tqdm import tqdm
-
-    from espnet_stacodec.inference.audio_coding import AudioCoding
-
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
-    for file, target in tqdm(targets.items(), "encode", unit=" files"):
-        codec.encode_file(file, args.n_codebooks).save(target)
-    logging.info("%d files written to %s", len(targets), args.out)
+    source = _source(args)
+    _code(args, FileEncoder(source, args.device, args.model_file, args.n_codebooks))
 
 
 def _decode(args: argparse.Namespace) -> None:
-    targets = _targets(args.files, args.out, ".wav")
+    from espnet_stacodec.inference.file_coding import FileDecoder
 
-    import soundfile
-    from tqdm import tqdm
+    source = _source(args)
+    _code(args, FileDecoder(source, args.device, args.model_file, args.format))
 
-    from espnet_stacodec.errors import naming
-    from espnet_stacodec.fileio.code_files import Codes
-    from espnet_stacodec.fileio.files import atomic_write
-    from espnet_stacodec.inference.audio_coding import AudioCoding
 
-    codec = AudioCoding.from_pretrained(args.model, args.device, args.model_file, args.variant)
-    for file, target in tqdm(targets.items(), "decode", unit=" files"):
-        codes = Codes.load(file)
-        with naming(file):
-            wave = codec.decode(codes).numpy()
-        with atomic_write(target) as temporary:
-            soundfile.write(temporary, wave, codes.sample_rate, "PCM_16")
-    logging.info("%d files written to %s", len(targets), args.out)
+def _code(args: argparse.Namespace, coder: "FileCoder") -> None:
+    from espnet_stacodec.inference.file_coding import code_files
+    from espnet_stacodec.parallel import Workers
+
+    with Workers(args.nj) as workers:
+        summary = code_files(
+            coder, args.inputs, args.out, workers, args.root, args.overwrite, args.strict
+        )
+    summary.check()
+
+
+def _source(args: argparse.Namespace) -> Path | str:
+    """Return what MODEL is, or the release in it that --variant names."""
+    if args.variant is None:
+        return args.model
+    from espnet_stacodec.pretrained.releases import open_variant
+
+    return open_variant(args.model, args.variant)
 
 
 def _info(args: argparse.Namespace) -> None:
     from espnet_stacodec.inference.audio_coding import AudioCoding
     from espnet_stacodec.pretrained.experiment import Experiment
-    from espnet_stacodec.pretrained.releases import open_variant
 
-    source = args.model if args.variant is None else open_variant(args.model, args.variant)
-    experiment = Experiment.open(source, args.model_file)
+    experiment = Experiment.open(_source(args), args.model_file)
     codec = AudioCoding.from_experiment(experiment, args.device)
     described = "none"
     if info := codec.tokenizer.describe():

@@ -1,7 +1,9 @@
-"""Reading audio for the codec: mono, finite, its level checked; changing its sampling rate."""
+"""Audio files: read for the codec (mono, finite, level checked), resampled, written."""
 
+import io
 import logging
 import operator
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import SupportsIndex
@@ -11,7 +13,13 @@ import soundfile
 import soxr
 
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.files import atomic_write
 
+# What is taken from folders. Files of other endings can be named; .raw is there to be refused.
+AUDIO_ENDINGS = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd"),
+    *(".caf", ".sph", ".nist", ".voc", ".w64", ".rf64", ".wve", ".raw"),
+)
 LOWEST_RATE_HZ = 1000
 # Above it the samples are no audio in [-1, 1], but e.g. 16-bit integers saved as floats.
 HIGHEST_PEAK = 8.0
@@ -72,12 +80,16 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such audio file.")
+    if Path(path).suffix.lower() == ".raw":
+        raise DataError(
+            f"{path}: not readable as audio (a .raw file does not tell its rate and sample format);"
+            " convert it, e.g. with `sox -r 16000 -e signed -b 16 -c 1 IN.raw OUT.wav`."
+        )
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        # soundfile raises TypeError for .raw, which has no header that says what is in it.
-        reason = getattr(error, "error_string", None) or " ".join(str(error).split())
-        raise DataError(f"{path}: not readable as audio ({reason}).") from error
+        # As bytes: soundfile takes names that are not UTF-8 only so.
+        samples, rate = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path}: not readable as audio ({error.error_string}).") from error
     if samples.shape[1] > 1:
         logging.info("%s: %d channels averaged to one.", path, samples.shape[1])
     if not len(samples):
@@ -85,3 +97,38 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
     if invalid := int((~np.isfinite(samples)).any(axis=1).sum()):
         raise DataError(f"{path}: {invalid} samples are NaN or infinite.")
     return samples.mean(axis=1), rate
+
+
+def write_audio(path: Path | str, samples: np.ndarray, rate: int, comment: str = "") -> None:
+    """Write 16-bit audio, whole or not at all; samples beyond full scale are clipped.
+
+    Args:
+        path: .wav or .flac.
+        samples: (N,) floating point.
+        rate: Hz.
+        comment: Kept in the file; `read_comment` returns it.
+
+    Raises:
+        OSError: If the disk is full, or the file cannot be written.
+    """
+    # libsndfile does not say why it cannot write; Python does.
+    content = io.BytesIO()
+    kind = Path(path).suffix[1:].upper()
+    with soundfile.SoundFile(content, "w", rate, 1, "PCM_16", format=kind) as file:
+        if kind == "FLAC":
+            file.comment = comment
+        file.write(samples)
+        if kind == "WAV":
+            # After the samples: many programs expect them at byte 44.
+            file.comment = comment
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def read_comment(path: Path | str) -> str:
+    """Return the comment in an audio file; empty where there is none, or the file is no audio."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            return file.comment
+    except (soundfile.LibsndfileError, TypeError):
+        return ""

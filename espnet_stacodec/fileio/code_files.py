@@ -1,4 +1,19 @@
-"""Codes of one utterance, and the .npz file that holds them."""
+"""Codes of one utterance, and the .npz file that holds them.
+
+It is a zip archive of NumPy arrays, which NumPy alone reads (`docs/codes.md` has examples):
+
+| array       | type              | content                                                       |
+|-------------|-------------------|---------------------------------------------------------------|
+| codes       | (n, T) uint16     | entry of each of n codebooks in each of T frames, from 0      |
+| num_samples | () int64          | length of the audio, at `sample_rate`                         |
+| sample_rate | () int64          | of the codec and of the audio that decoding gives (Hz)        |
+| fingerprint | () text           | 16 hexadecimal digits that identify the codec                 |
+| made_from   | () text, optional | 16 hexadecimal digits that identify the audio and the options |
+
+Codes of codebooks with more than 65536 entries are uint32. Files of earlier versions, with int64
+codes and without `made_from`, are read as well. Bits packed without gaps would save a sixth of the
+file, but no program could read them without a description.
+"""
 
 import dataclasses
 import zipfile
@@ -23,12 +38,14 @@ class Codes:
         num_samples: Length of the audio, N samples.
         sample_rate: Of the audio that decoding gives (Hz).
         fingerprint: Of the codec that made the codes.
+        made_from: Identifies the audio file and the options; empty where they are not known.
     """
 
     codes: np.ndarray
     num_samples: int
     sample_rate: int
     fingerprint: str
+    made_from: str = ""
 
     def check_codec(self, fingerprint: str) -> None:
         """Raise TokenError if another codec than that of `fingerprint` made the codes."""
@@ -40,8 +57,11 @@ class Codes:
 
     def save(self, path: Path | str) -> None:
         """Write an .npz file with one array per attribute, whole or not at all."""
+        arrays = dataclasses.asdict(self) | {"codes": _compact(self.codes)}
+        if not self.made_from:
+            del arrays["made_from"]
         with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, **dataclasses.asdict(self))
+            np.savez_compressed(temporary, **arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> "Codes":
@@ -63,12 +83,22 @@ class Codes:
                     num_samples=int(arrays["num_samples"]),
                     sample_rate=int(arrays["sample_rate"]),
                     fingerprint=str(arrays["fingerprint"]),
+                    made_from=str(arrays["made_from"]) if "made_from" in arrays else "",
                 )
         except UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise TokenError(
                 f"{path}: not a readable file of codes ({reason}); make it with `stacodec encode`."
             ) from error
+
+
+def _compact(codes: np.ndarray) -> np.ndarray:
+    """Return codes in the smallest type of the format that holds them; others as they are."""
+    if codes.dtype.kind in "iu" and codes.size and codes.min() >= 0:
+        for dtype in (np.uint16, np.uint32):
+            if codes.max() <= np.iinfo(dtype).max:
+                return codes.astype(dtype)
+    return codes
 
 
 def check_codes(codes: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
