@@ -80,7 +80,10 @@ class Workers:
             self._pool = ProcessPoolExecutor(self.num_jobs, context, initializer=_start_worker)
         work = functools.partial(_unless_interrupted, work)
         try:
-            yield from bar(self._pool.map(work, items, chunksize=chunk_size))
+            # Processes start here. They inherit the mask, until they are ready for Ctrl-C.
+            with _ctrl_c_waits():
+                results = self._pool.map(work, items, chunksize=chunk_size)
+            yield from bar(results)
         except BrokenProcessPool as error:
             raise StageError(
                 f"{description}: a worker process was killed, perhaps for lack of memory; run it"
@@ -124,25 +127,42 @@ def end_with(parent: int) -> None:
 
 
 _interrupted = threading.Event()
+_busy = threading.Event()
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Let the signal of Ctrl-C wait for the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
     """Prepare a worker for the ends that its parent can have."""
     _end_with_parent()
     signal.signal(signal.SIGINT, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _interrupt(signum: int, frame: object) -> None:
-    """Leave what is being done, cleaning up, without a traceback: the parent says what happened."""
+    """Leave a worker's task, cleaning up, without a traceback: the parent says what happened."""
     _interrupted.set()
-    raise SystemExit(128 + signum)
+    if _busy.is_set():
+        raise SystemExit(128 + signum)
 
 
-def _unless_interrupted(work: Callable[[T], R], item: T) -> R:
-    """Return work(item); Ctrl-C ends a worker's task, and this the tasks that wait for it."""
-    if _interrupted.is_set():
-        raise SystemExit(128 + signal.SIGINT)
-    return work(item)
+def _unless_interrupted[Item, Result](work: Callable[[Item], Result], item: Item) -> Result:
+    """Return work(item), unless Ctrl-C has ended an earlier task of this worker."""
+    _busy.set()
+    try:
+        if _interrupted.is_set():
+            raise SystemExit(128 + signal.SIGINT)
+        return work(item)
+    finally:
+        _busy.clear()
 
 
 def _end_with_parent() -> None:

@@ -92,10 +92,10 @@ checksum=$(cat "$root/setup.py" "$root/tools/constraints.txt" | cksum)
 is_installed() { [[ $(cat "$stamp" 2>/dev/null) == "$checksum" ]]; }
 
 if ! is_installed && [[ ! -w $root ]]; then # somebody else's checkout
-    has_package "$venv/bin/python" >/dev/null ||
+    { [[ $(cat "$stamp" 2>/dev/null) != incomplete ]] && has_package "$venv/bin/python" >/dev/null; } ||
         fail "$root cannot be written to and has no complete .venv; let its owner run" \
             "tools/setup.sh, or activate an environment that holds espnet_stacodec."
-    say "$root cannot be written to; its .venv is used, though setup.py has changed since"
+    say "$root cannot be written to; its .venv is used as it is"
 elif ! is_installed; then
     if command -v flock >/dev/null; then # a second run waits for the first
         exec 9>"$root/.venv-lock"

@@ -53,15 +53,20 @@ def errors_in_one_sentence(command: str, debug: bool = False) -> Iterator[None]:
     _print_any_file_name()
     try:
         yield
-        _flush_output()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write(
             f"\n{command}: interrupted; what is complete is kept. Run it again to go on.\n"
         )
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _drop_output()
+        sys.stderr.write(f"{command}: what it printed was not read to the end.\n")
+        sys.exit(READER_GONE)
     except (STACodecError, OSError) as error:
         if debug:
             raise
+        _drop_output()
         sys.exit(f"{command}: error: {_sentence(error)}")
     except RuntimeError as error:
         # What pathlib raises for a user without HOME and without an entry in the list of users.
@@ -89,13 +94,9 @@ def _print_any_file_name() -> None:
             stream.reconfigure(errors="surrogateescape")
 
 
-def _flush_output() -> None:
-    """Write what is still to be written; where that fails, Python would complain once more."""
+def _drop_output() -> None:
+    """Drop what cannot be printed: Python would try once more, and complain."""
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            sys.exit(READER_GONE)
-        error.filename = error.filename or "standard output"
-        raise

@@ -122,7 +122,7 @@ def write_audio(path: Path | str, samples: np.ndarray, rate: int, comment: str =
             # After the samples: many programs expect them at byte 44.
             file.comment = comment
     with atomic_write(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+        temporary.write_bytes(content.getvalue())
 
 
 def read_comment(path: Path | str) -> str:

@@ -20,7 +20,7 @@ from typeguard import typechecked
 from espnet_stacodec.errors import DataError, TokenError, in_one_sentence, naming
 from espnet_stacodec.fileio.audio import AUDIO_ENDINGS, read_comment, write_audio
 from espnet_stacodec.fileio.code_files import Codes
-from espnet_stacodec.fileio.file_pairs import FilePairs
+from espnet_stacodec.fileio.file_pairs import pair_files
 from espnet_stacodec.fileio.files import content_key
 from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers
@@ -149,15 +149,7 @@ class FileDecoder(FileCoder):
         with naming(source):
             wave = self.codec.decode(codes).numpy()
         write_audio(output, wave, codes.sample_rate, f"{COMMENT}{origin}")
-        clipped = int((abs(wave) > 1).sum())
-        if clipped:
-            logging.info(
-                "%s: %d samples (%.2f%%) beyond full scale are clipped.",
-                output,
-                clipped,
-                100 * clipped / len(wave),
-            )
-        return clipped
+        return int((abs(wave) > 1).sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +174,8 @@ class Summary:
     """What became of many files.
 
     Attributes:
-        written, skipped: Files that were made, and that were done already.
-        clipped: Files whose audio was clipped.
+        written, skipped: Number of files that were made, and that were done already.
+        clipped: Number of files whose audio was clipped.
         failures: Input -> why it could not be used, in one sentence.
     """
 
@@ -217,10 +209,10 @@ def code_files(
 
     Args:
         coder: What to do.
-        inputs: Files, folders, lists; see `FilePairs`.
+        inputs: Files, folders, lists; see `pair_files`.
         out_dir: Gets the outputs.
         workers: Processes; where there are several, each computes with one thread.
-        root: Folder whose tree is kept; see `FilePairs`.
+        root: Folder whose tree is kept; see `pair_files`.
         overwrite: Make all outputs, whatever is there.
         strict: Raise the first failure, as is done for a single file.
 
@@ -229,7 +221,7 @@ def code_files(
         OSError: If nothing can be written to the disk.
         STACodecError: If the codec or its options cannot be used.
     """
-    pairs = FilePairs(inputs, out_dir, coder.input_endings, coder.output_ending, root)
+    pairs = pair_files(inputs, out_dir, coder.input_endings, coder.output_ending, root)
     strict = strict or len(pairs) == 1
     summary = Summary()
     for path, sentence in pairs.failures.items():
@@ -247,15 +239,21 @@ def code_files(
             sentence = in_one_sentence(outcome.error)
             logging.error("%s", sentence)
             summary.failures[outcome.source] = sentence
-        else:
-            summary.skipped += outcome.skipped
-            summary.written += not outcome.skipped
-            summary.clipped += outcome.clipped > 0
+            continue
+        if outcome.clipped:
+            logging.info("%s: %d samples are clipped.", outcome.source, outcome.clipped)
+        summary.skipped += outcome.skipped
+        summary.written += not outcome.skipped
+        summary.clipped += outcome.clipped > 0
     logging.info(
         "%s: %d files written, %d were done already", out_dir, summary.written, summary.skipped
     )
     if summary.clipped:
-        logging.warning("%s: %d files are clipped", out_dir, summary.clipped)
+        logging.warning(
+            "%s: in %d files samples are beyond full scale; they are clipped",
+            out_dir,
+            summary.clipped,
+        )
     return summary
 
 
