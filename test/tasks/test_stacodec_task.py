@@ -301,7 +301,7 @@ def test_preprocessing_brings_tokens_to_the_frames_of_the_audio():
     with pytest.raises(LengthError, match="^utt: 2 semantic tokens for 4 codec frames"):
         run(1280, [3, 4])
     for wrong in (8, -1):
-        with pytest.raises(TokenError, match=f"^utt: semantic token {wrong} is outside 0..7"):
+        with pytest.raises(TokenError, match=f"^utt: token {wrong} is outside 0 to 7"):
             run(640, [3, wrong])
     assert "semantic" not in prepare("utt", {"audio": np.zeros(4, np.float32)})
 
