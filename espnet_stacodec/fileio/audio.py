@@ -106,7 +106,7 @@ def write_audio(path: Path | str, samples: np.ndarray, rate: int, comment: str =
         path: .wav or .flac.
         samples: (N,) floating point.
         rate: Hz.
-        comment: Kept in the file; `read_comment` returns it.
+        comment: Kept in the file, unless it is empty; `read_comment` returns it.
 
     Raises:
         OSError: If the disk is full, or the file cannot be written.
@@ -115,10 +115,10 @@ def write_audio(path: Path | str, samples: np.ndarray, rate: int, comment: str =
     content = io.BytesIO()
     kind = Path(path).suffix[1:].upper()
     with soundfile.SoundFile(content, "w", rate, 1, "PCM_16", format=kind) as file:
-        if kind == "FLAC":
+        if comment and kind == "FLAC":
             file.comment = comment
         file.write(samples)
-        if kind == "WAV":
+        if comment and kind == "WAV":
             # After the samples: many programs expect them at byte 44.
             file.comment = comment
     with atomic_write(path) as temporary:

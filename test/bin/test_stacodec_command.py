@@ -1,5 +1,6 @@
 """The `stacodec` command, and what all commands have in common."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet_stacodec import __version__
 from espnet_stacodec.bin.stacodec import main
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.code_files import Codes
@@ -136,14 +138,47 @@ def test_errors_name_the_file(plain_experiment, sta_experiment, audio, tmp_path)
 
 
 def test_files_that_would_overwrite_each_other(plain_experiment, audio, tmp_path):
-    (audio / "sub").mkdir()
-    (audio / "sub" / "a.flac").write_bytes(b"")
-    files = (audio / "a.wav", audio / "sub" / "a.flac")
+    (audio / "a.flac").write_bytes(b"")
+    files = (audio / "a.wav", audio / "a.flac")
     sentence = error_of("encode", "--model", plain_experiment, "--out", tmp_path / "out", *files)
-    assert (
-        sentence == f"{files[1]} and {files[0]} would both become {tmp_path}/out/a.npz; rename one."
+    assert sentence == (
+        f"2 of 2 files failed; the first: {files[0]} and {files[1]} would both become"
+        f" {tmp_path}/out/a.npz; rename one."
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_lists_and_folders(plain_experiment, audio, tmp_path, monkeypatch):
+    """All that was usable is there, the second call does only the rest, the status is 1."""
+    (audio / "sub").mkdir()
+    (audio / "low.wav").rename(audio / "sub" / "a.wav")
+    (audio / "page.wav").write_text("<html>")
+    listed = f"{audio}\n{tmp_path}/no.wav\n"
+    model, out = ("--model", plain_experiment), tmp_path / "codes"
+    (tmp_path / "files.txt").write_text(listed)
+    sentence = error_of(
+        "encode", *model, "--out", out, "--root", audio.parent, tmp_path / "files.txt"
+    )
+    assert sentence.startswith("2 of 5 files failed; the first: ")
+    made = {path.relative_to(out) for path in out.rglob("*.npz")}
+    assert made == {Path(f"in/{name}.npz") for name in ("a", "b", "sub/a")}
+    times = [path.stat().st_mtime_ns for path in sorted(out.rglob("*.npz"))]
+    (audio / "page.wav").unlink()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{audio}\n".encode())))
+    main(["encode", *map(str, model), "--out", str(out / "in"), "-"])
+    assert times == [path.stat().st_mtime_ns for path in sorted(out.rglob("*.npz"))]
+    assert "no.wav: no such" in error_of(
+        "encode", *model, "--out", out, "--strict", tmp_path / "no.wav", audio
+    )
+    main(["decode", *map(str, model), "--out", str(tmp_path / "wav"), "--format", "flac", str(out)])
+    assert {path.name for path in (tmp_path / "wav" / "in" / "sub").iterdir()} == {"a.flac"}
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"stacodec {__version__}\n"
 
 
 def test_codes_that_do_not_belong_to_the_codec(plain_experiment, tmp_path):

@@ -1,13 +1,22 @@
-"""Reading audio for the codec."""
+"""Reading audio for the codec, and writing what it decodes."""
 
 import logging
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.audio import check_level, check_rate, read_audio, resample
+from espnet_stacodec.fileio.audio import (
+    check_level,
+    check_rate,
+    read_audio,
+    read_comment,
+    resample,
+    write_audio,
+)
 
 
 @pytest.mark.parametrize("rate", [0, -16000, 999, True, np.bool_(True)])
@@ -68,3 +77,47 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"d\.raw: not readable as audio") as caught:
         read_audio(tmp_path / "d.raw")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_audio_that_was_written(tmp_path, noise, ending):
+    path = tmp_path / "new" / f"a.{ending}"
+    wave = 30 * noise(1000)
+    write_audio(path, wave, 8000, "a comment")
+    read, rate = read_audio(path)
+    assert rate == 8000 and (abs(wave) > 1).any()
+    np.testing.assert_allclose(read, wave.clip(-1, 1), atol=2**-15)
+    assert soundfile.info(path).subtype == "PCM_16"
+    assert read_comment(path) == "a comment"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_comments_of_other_files(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(10), 8000)
+    (tmp_path / "b.wav").write_text("<html>")
+    (tmp_path / "c.raw").write_bytes(bytes(100))
+    for name in ("a.wav", "b.wav", "c.raw"):
+        assert read_comment(tmp_path / name) == ""
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    """libsndfile would not tell; the file that was there stays."""
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    write_audio(tmp_path / "a.wav", np.zeros(10), 8000)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_audio(tmp_path / "a.wav", np.zeros(20), 8000)
+    assert len(read_audio(tmp_path / "a.wav")[0]) == 10
+    assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    write_audio(path, np.zeros(10), 8000, "c")
+    assert len(read_audio(path)[0]) == 10 and read_comment(path) == "c"
+    path.write_text("<html>")
+    with pytest.raises(DataError, match="not readable as audio"):
+        read_audio(path)
