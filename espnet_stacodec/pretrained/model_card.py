@@ -99,7 +99,7 @@ def write_card(
         head=yaml.safe_dump(head, sort_keys=False),
         name=options.repository or experiment.folder.resolve().name,
         description=(
-            f"A {method} trained with espnet_stacodec: {rule.sample_rate} Hz,"
+            f"A {method} codec for espnet_stacodec: {rule.sample_rate} Hz,"
             f" {rule.frame_rate_hz:g} frames per second, codebooks of"
             f" {', '.join(map(str, sizes))} entries."
         ),

@@ -16,6 +16,7 @@ from espnet2.bin.gan_codec_inference import AudioCoding as ESPnetAudioCoding
 from espnet_stacodec import AudioCoding
 from espnet_stacodec.errors import TokenError
 from espnet_stacodec.pretrained.packing import pack
+from espnet_stacodec.pretrained.releases import import_checkpoint
 
 KINDS = ["assigned", "spd", "plain"]
 
@@ -106,6 +107,16 @@ def test_espnets_command_writes_codes_and_audio(archive, tmp_path, noise):
     audio, rate = soundfile.read(tmp_path / "out" / "wav" / "a.wav")
     assert rate == 16000
     assert np.abs(audio - ours.decode(expected).clip(-1, 1).numpy()).max() < 1e-3
+
+
+def test_an_imported_release(shared, tmp_path, monkeypatch, noise):
+    """Its configuration has the codec only, its model no discriminator."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    import_checkpoint(shared / "parity" / "small_spd_bins1024.th", tmp_path / "exp")
+    pack(tmp_path / "exp", tmp_path / "x.zip")
+    made = ESPnetAudioCoding.from_pretrained(str(tmp_path / "x.zip"))(torch.from_numpy(noise(6500)))
+    ours = AudioCoding.from_pretrained(tmp_path / "exp")
+    assert torch.equal(made["codes"][:, 0], ours.encode(noise(6500), 16000))
 
 
 def test_an_experiment_that_was_not_packed_says_what_to_do(assigned_experiment, noise):
