@@ -14,7 +14,7 @@ TOLERANCE_FRAMES = 1
 
 @dataclasses.dataclass(frozen=True)
 class FrameRule:
-    """How a codec cuts a waveform into frames: N samples have T = ceil(N / hop) frames.
+    """Frames of a codec: N samples have T = ceil(N / hop) frames.
 
     Attributes:
         hop_samples: Samples per frame; the product of the encoder's strides.

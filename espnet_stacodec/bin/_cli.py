@@ -1,4 +1,4 @@
-"""What every command does around its work: parse, set up logging, end in one clear sentence."""
+"""Shared by all commands: parsing, logging, and errors as one clear sentence."""
 
 import argparse
 import contextlib
@@ -46,7 +46,7 @@ def run(
 def errors_in_one_sentence(command: str, debug: bool = False) -> Iterator[None]:
     """End a command that fails with one sentence and a status other than 0.
 
-    Errors that are nobody's fault but the input's or the machine's (STACodecError, OSError) are
+    Errors of the input or of the machine (STACodecError, OSError) are
     said in one sentence, with status 1; `debug` shows the traceback instead. Ctrl-C ends with
     status 130. Anything else is a bug and is shown whole.
     """

@@ -1,4 +1,4 @@
-"""What audio of a corpus must be like to be used, and the format it is brought to."""
+"""Limits beyond which audio of a corpus is rejected, and its target format."""
 
 import dataclasses
 import math

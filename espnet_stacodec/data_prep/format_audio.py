@@ -44,7 +44,7 @@ CHUNK_FILES = 16  # handed to a worker at once
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one utterance.
+    """Outcome of one utterance.
 
     Attributes:
         utt_id: The utterance.

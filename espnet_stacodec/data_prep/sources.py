@@ -1,4 +1,4 @@
-"""Where audio of a corpus comes from: files, arks and commands, whole or in segments.
+"""Sources of a corpus's audio: files, arks and commands, whole or in segments.
 
 The entries of a wav.scp, as Kaldi and ESPnet have them: the path of a file, `<ark>:<offset>`, or
 `<command> |`, whose output is an audio file.

@@ -1,1 +1,1 @@
-"""What recipes that read codes need: discrete-token ASR, spoken language understanding."""
+"""Recipes that read codes: discrete-token ASR, spoken language understanding."""

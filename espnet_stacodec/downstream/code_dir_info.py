@@ -16,7 +16,7 @@ VECTORS_NAME = "codebooks.safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class CodesInfo:
-    """What made the codes of a folder, and of which codebooks they are.
+    """The codec and the codebooks of the codes in a folder.
 
     Attributes:
         codebook_sizes: Entries of each codebook.

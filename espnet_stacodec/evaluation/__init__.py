@@ -1,1 +1,1 @@
-"""How good a trained codec is: resynthesis of whole sets, scores, tables."""
+"""Evaluation of trained codecs: resynthesis of whole sets, scores, tables."""

@@ -41,7 +41,7 @@ SHORTEST_SECONDS = 0.1  # five frames
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What one system took.
+    """Time and memory of one system.
 
     Attributes:
         encode_seconds: Median time of encoding (s); None where there is none.

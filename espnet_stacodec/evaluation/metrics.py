@@ -1,4 +1,4 @@
-"""How close resynthesized speech is to the original: PESQ, STOI, SI-SDR, mel distance."""
+"""Fidelity of resynthesized speech: PESQ, STOI, SI-SDR, mel distance."""
 
 import functools
 import math

@@ -28,7 +28,7 @@ SCORES_NAME = "scores.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class SetToDecode:
-    """What a worker needs to decode utterances of a set.
+    """Job of the workers that decode a set.
 
     Attributes:
         model: Experiment folder.

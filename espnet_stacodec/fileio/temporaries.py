@@ -78,7 +78,7 @@ def _is_alive(pid: int) -> bool:
 def exclusive(folder: Path, *subfolders: str, name: str = LOCK_NAME) -> Iterator[None]:
     """Wait until no other command holds the lock of `folder`, made if needed, and hold it.
 
-    What killed commands left there and in `subfolders` is removed before and after the block.
+    Leftovers of killed commands there and in `subfolders` are removed before and after the block.
     One process must not ask for a lock that it holds already.
     """
     folder.mkdir(parents=True, exist_ok=True)

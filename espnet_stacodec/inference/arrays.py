@@ -1,4 +1,4 @@
-"""What callers may pass as audio, codes and tokens, checked and brought to one form."""
+"""Audio, codes and tokens as callers pass them, checked and brought to one form."""
 
 import logging
 from collections.abc import Sequence

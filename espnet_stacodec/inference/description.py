@@ -1,4 +1,4 @@
-"""What a codec tells about itself: rates, codebooks, bitrate, where its tokens come from."""
+"""Properties of a codec: rates, codebooks, bitrate, source of its tokens."""
 
 import math
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CodecDescription:
-    """The properties of a generator that users of a codec ask for.
+    """Properties of a codec, read from its generator.
 
     Attributes:
         generator: A generator of this package, or one of ESPnet's built-in codecs.
@@ -25,7 +25,7 @@ class CodecDescription:
 
     @property
     def frame_rule(self) -> FrameRule:
-        """How the codec cuts audio into frames."""
+        """Conversion between samples and frames."""
         return self.generator.frame_rule
 
     @property
@@ -70,7 +70,7 @@ class CodecDescription:
 
     @property
     def token_kind(self) -> str:
-        """In words: where the semantic tokens of the first codebook come from."""
+        """Source of the semantic tokens of the first codebook, in words."""
         if self.needs_tokens:
             return "assigned"
         return "predicted" if self.predicts_tokens else "not assigned (plain RVQ)"

@@ -60,7 +60,7 @@ class FileCoder(abc.ABC):
     @property
     @abc.abstractmethod
     def options(self) -> list[object]:
-        """What decides the output beside input and codec."""
+        """Settings that decide the output, besides input and codec."""
 
     @abc.abstractmethod
     def origin_of(self, output: Path) -> str | None:
@@ -161,7 +161,7 @@ class _Task:
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """What became of one file."""
+    """Outcome of one file."""
 
     source: Path
     skipped: bool = False
@@ -171,7 +171,7 @@ class _Outcome:
 
 @dataclasses.dataclass
 class Summary:
-    """What became of many files.
+    """Outcome of many files.
 
     Attributes:
         written, skipped: Number of files that were made, and that were done already.

@@ -50,7 +50,7 @@ codec = AudioCoding.from_pretrained("{source}")
 
 @dataclasses.dataclass(frozen=True)
 class CardOptions:
-    """What a card says that the experiment does not know; what is None or empty is left out.
+    """Fields of a card that the experiment does not know; None or empty ones are left out.
 
     Attributes:
         repository: Id of the hub's repository that the card is for, OWNER/NAME.

@@ -212,7 +212,7 @@ def extract(
 ) -> TokenizerInfo:
     """Fit the tokenizer on the train set and write the tokens of all sets.
 
-    What is complete already is kept: the tokenizer, and parts of the same utterances.
+    Complete results are kept: the tokenizer, and parts of the same utterances.
 
     Args:
         config: Which features, how many clusters.

@@ -54,7 +54,7 @@ def read_utterances(folder: Path | str) -> list[Utterance]:
 
 @dataclasses.dataclass(frozen=True)
 class CodecInput:
-    """What the codes of one utterance are made from.
+    """Inputs of the codes of one utterance.
 
     Attributes:
         utt_id: The utterance.

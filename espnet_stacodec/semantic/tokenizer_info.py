@@ -1,4 +1,4 @@
-"""What describes a semantic tokenizer, on disk: its configuration and `tokenizer.yaml`.
+"""Description of a semantic tokenizer on disk: its configuration and `tokenizer.yaml`.
 
 Reading these needs no model library: the codec meets this package here and in token files.
 """
@@ -108,7 +108,7 @@ class UpstreamConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerInfo:
-    """What users of tokens need to know of the tokenizer that made them.
+    """Properties of a tokenizer that users of its tokens need.
 
     Attributes:
         name: The SSL upstream, or the name of a precomputed tokenizer.
