@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import soundfile
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, naming
 from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.fileio.audio import write_audio
 from espnet_stacodec.fileio.code_files import Codes
-from espnet_stacodec.fileio.files import atomic_write, write_scp, write_text
+from espnet_stacodec.fileio.files import write_scp, write_text
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.inference.audio_coding import load_once
@@ -116,8 +116,7 @@ def _decode_one(job: SetToDecode, source: CodecInput) -> dict:
     decoded = time.perf_counter()
     codes_file, wav_file = job.files(source.utt_id)
     Codes(codes.numpy(), len(wave), rate, codec.fingerprint).save(codes_file)
-    with atomic_write(wav_file) as temporary:
-        soundfile.write(temporary, estimate, rate, "PCM_16")
+    write_audio(wav_file, estimate, rate)
     return {
         "utt": source.utt_id,
         "num_samples": len(wave),

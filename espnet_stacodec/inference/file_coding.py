@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, TokenError, in_one_sentence, naming
@@ -23,7 +22,7 @@ from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.file_pairs import pair_files
 from espnet_stacodec.fileio.files import content_key
 from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
-from espnet_stacodec.parallel import Workers
+from espnet_stacodec.parallel import Workers, one_thread
 
 CODES_ENDING = ".npz"
 COMMENT = "stacodec decode "
@@ -258,9 +257,9 @@ def code_files(
 
 
 def _work_with_one_thread(coder: FileCoder, task: _Task) -> _Outcome:
-    """Do a task in a process of several, which would wait for each other's threads."""
-    torch.set_num_threads(1)
-    return _work(coder, task)
+    """Do a task in one process of several."""
+    with one_thread():
+        return _work(coder, task)
 
 
 def _work(coder: FileCoder, task: _Task) -> _Outcome:
