@@ -39,9 +39,21 @@ OTHERS = {
 def stage_options(script: Path) -> set[str]:
     """Return the options of a stage script: the variables that its help lists."""
     text = script.read_text(encoding="utf-8")
-    listed = re.search(r"^stage=.*?(?=^help_message=)", text, re.DOTALL | re.MULTILINE)
+    last = "hub_repo" if script == CODEC_STAGES else "test_sets"
+    listed = re.search(rf"^stage=.*^{last}=", text, re.DOTALL | re.MULTILINE)
     assert listed
-    return {f"--{name}" for name in re.findall(r"^([a-z_]+)=", listed[0], re.MULTILINE)}
+    return variables(listed[0])
+
+
+def variables(text: str) -> set[str]:
+    """Return the options whose defaults a part of a script sets."""
+    return {f"--{name}" for name in re.findall(r"^([a-z_]+)=", text, re.MULTILINE)}
+
+
+def own_options(recipe: Path) -> set[str]:
+    """Return the options of a recipe beside those of its stage script."""
+    path = recipe / "local/options.sh"
+    return variables(path.read_text(encoding="utf-8")) if path.exists() else set()
 
 
 def stages_of(recipe: Path) -> Path | None:
@@ -76,7 +88,7 @@ def check_stage_options(command: Command, words: tuple[str, ...]) -> None:
     """Check the options of a recipe's run.sh, and the configurations they name."""
     recipe = (command.folder / command.words[0]).parent.resolve()
     script = stages_of(recipe)
-    known = {"--help"} | (stage_options(script) if script else set())
+    known = {"--help"} | (stage_options(script) if script else set()) | own_options(recipe)
     given = {word.split("=")[0].replace("-", "_").replace("__", "--", 1) for word in options(words)}
     assert given <= known, f"{command}: {given - known}"
     for word in words:
@@ -140,6 +152,7 @@ def test_commands_of_shell_blocks_exist_and_take_their_options(page):
 def test_options_in_the_text_exist(page):
     """Every one of them, of whatever command; it is named where it is explained."""
     known = OTHERS | stage_options(CODEC_STAGES) | stage_options(READER_STAGES)
+    known |= {o for path in (ROOT / "egs2").glob("*/*/local") for o in own_options(path.parent)}
     for module in (ROOT / "espnet_stacodec/bin").glob("[a-z]*.py"):
         if module.stem != "train":  # its parser, ESPnet's, takes ten seconds
             known |= options_of(parser_of(module.stem))

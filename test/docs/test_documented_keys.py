@@ -89,11 +89,11 @@ def test_weights_of_the_losses():
 def test_options_of_the_training_that_espnet_does_not_have():
     from espnet2.tasks.gan_codec import GANCodecTask
 
-    from espnet_stacodec.tasks.stacodec import STACodecTask
+    from espnet_stacodec.bin import train
 
     ours, theirs = (
-        {action.dest: action.default for action in task.get_parser()._actions}
-        for task in (STACodecTask, GANCodecTask)
+        {action.dest: action.default for action in command.get_parser()._actions}
+        for command in (train, GANCodecTask)
     )
     added = {key: plain(ours[key]) for key in ours if ours[key] != theirs.get(key, REQUIRED)}
     assert documented("Training options") == added
