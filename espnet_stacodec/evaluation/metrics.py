@@ -13,6 +13,7 @@ from pystoi import stoi
 from espnet_stacodec.errors import DataError
 
 SAMPLE_RATE = 16000
+SI_SDR_LIMIT_DB = 100
 
 
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -40,13 +41,16 @@ def stoi_score(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Return the scale-invariant signal-to-distortion ratio (dB) of (N,) signals.
+    """Return the scale-invariant signal-to-distortion ratio (dB) of (N,) signals, at most 100.
 
     NaN where one of them is silent.
     """
     if _is_silent(reference) or _is_silent(estimate):
         return math.nan
-    return float(fast_bss_eval.si_sdr(reference[None], estimate[None], zero_mean=True)[0])
+    # Without a limit the library fails where rounding, another one with each BLAS, leaves no
+    # distortion at all.
+    signals = (signal[None].astype(np.float64) for signal in (reference, estimate))
+    return float(fast_bss_eval.si_sdr(*signals, zero_mean=True, clamp_db=SI_SDR_LIMIT_DB)[0])
 
 
 def mel_distance(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from espnet_stacodec.errors import ConfigError, DataError, LengthError
 from espnet_stacodec.semantic.backends import build_upstream
@@ -236,6 +237,8 @@ def test_hub_id_through_the_real_client(
     hub_cache(tiny_hubert, tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    # Before transformers 5 it kept the folder that was set when it was imported.
+    monkeypatch.setattr(transformers.utils.hub, "TRANSFORMERS_CACHE", str(tmp_path), raising=False)
     by_id = build_upstream(hf("somebody/tiny")).features(noise(3200))
     assert torch.equal(by_id, build_upstream(hf(tiny_hubert)).features(noise(3200)))
     with pytest.raises(ConfigError, match=r"'somebody/else' is not .* give the path of a"):
