@@ -5,6 +5,7 @@ python killed_runs.py WORK.json, where WORK.json holds {kind: options}, works in
 under its name, with half of the content written. Prints {kind: how many runs were killed}.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ from espnet_stacodec.semantic.extract import extract
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 OUT = Path("out")
+# What the work imports on its way: imported once here, not in every fork.
+LATE_IMPORTS = ("s3prl.nn", "sklearn.cluster", "espnet_stacodec.semantic.s3prl_backend")
 
 
 def tokens(dump_dir: str, sets: list[str]) -> None:
@@ -84,6 +87,8 @@ def run(work: Callable[..., None], options: dict[str, Any], folder: Path, kill_a
 
 
 def main() -> None:
+    for name in LATE_IMPORTS:
+        importlib.import_module(name)
     kinds = json.loads(Path(sys.argv[1]).read_text())
     parts.PART_ITEMS = resynthesis.PART_UTTERANCES = 2
     # Scores hold how long it took.
