@@ -240,7 +240,11 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(404, {"error": f"nothing at {self.path}"})
 
     def do_GET(self) -> None:
-        self.answer(404, {"error": f"nothing at {self.path}"})
+        # Asked for by huggingface_hub before version 1.
+        if self.path.startswith("/api/models/owner/codec/revision/main"):
+            self.answer(200, {"id": "owner/codec", "xetEnabled": False})
+        else:
+            self.answer(404, {"error": f"nothing at {self.path}"})
 
     def answer(self, status: int, content: dict) -> None:
         data = json.dumps(content).encode()
