@@ -24,6 +24,7 @@ ARK_PATTERN = re.compile(r"(?P<ark>.+):(?P<offset>\d+)")
 PICKLE_FLAG = b"PKL"  # of an object in an ark, which reading would run
 # A segment may end this long after its recording, as in Kaldi's extract-segments.
 MAX_OVERSHOOT_SECONDS = 0.5
+MP3_CONTEXT_SAMPLES = 20 * 1152  # frames of an MP3; one was enough for what was tried
 
 
 class Rejected(Exception):
@@ -146,15 +147,13 @@ class OpenAudio:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return samples (n, channels) float32; n < stop - start where the file is cut off."""
-        if isinstance(self._source, soundfile.SoundFile) and self._source.format == "MP3":
-            # After seeking, libsndfile decodes other samples: a frame needs those before it.
-            with self._source as file:
-                self._source = file.read(dtype="float32", always_2d=True)
         if isinstance(self._source, np.ndarray):
             return self._source[start:stop]
-        if self._source.tell() != start:
-            self._source.seek(start)
-        return self._source.read(stop - start, dtype="float32", always_2d=True)
+        # After a seek (soundfile itself seeks after each reading) the first frames of an MP3 can be
+        # silence: they need those before them.
+        before = min(start, MP3_CONTEXT_SAMPLES if self._source.format == "MP3" else 0)
+        self._source.seek(start - before)
+        return self._source.read(stop - start + before, dtype="float32", always_2d=True)[before:]
 
 
 def _run(command: str) -> bytes:
