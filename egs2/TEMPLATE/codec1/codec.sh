@@ -25,12 +25,22 @@ train_set=
 valid_set=
 test_sets=
 hub_repo=            # stage 9: id of a Hugging Face repository; empty uploads nothing
+# A recipe whose data need options of their own names them in local/options.sh, for local/data.sh.
+RECIPE_OPTIONS=()
+own_options=
+if [[ -e local/options.sh ]]; then
+    # shellcheck source=/dev/null
+    . local/options.sh
+    own_options=$(grep '^[a-z]' local/options.sh | sed 's/^/  --/')
+fi
 # shellcheck disable=SC2034  # read by parse_options.sh
 help_message="Usage: ./run.sh [--stage 1] [--stop-stage 7] [--option value ...]
 1 data, 2 format and filter audio, 3 semantic tokens, 4 statistics, 5 training, 6 decoding and
 scores, 7 export of codes for ASR and SLU recipes, 8 pack, 9 upload (needs --hub_repo).
 Options and defaults:
-$(sed -n '/^stage=/,/^hub_repo=/s/^/  --/p' "$0")"
+$(sed -n '/^stage=/,/^hub_repo=/s/^/  --/p' "$0")${own_options:+
+$own_options}"
+unset own_options
 
 # shellcheck source=../../../tools/stages.sh
 . ../../../tools/stages.sh
@@ -44,6 +54,7 @@ done
     fail "--inference_model is the name of a checkpoint in the experiment, not '$inference_model'."
 data_words=() train_words=() factors=()
 split_words local_data_opts "$local_data_opts" data_words
+for name in "${RECIPE_OPTIONS[@]}"; do data_words+=("--$name" "${!name}"); done
 split_words train_args "$train_args" train_words
 split_words speed_perturb_factors "$speed_perturb_factors" factors
 
