@@ -1,7 +1,7 @@
 """How long a training is, in steps, and learning rates that end with it.
 
-An epoch has a fixed number of steps, derived from the lengths of the training utterances: the same
-on any number of GPUs, and known before the training starts.
+An epoch has a fixed number of steps, given or derived from the lengths of the training utterances:
+the same on any number of GPUs, and known before the training starts.
 """
 
 import argparse
@@ -29,10 +29,16 @@ MEANT_TO_RESTART = ("cycle_mult", "gamma")
 def batches_per_epoch(args: argparse.Namespace) -> int:
     """Return the number of batches (of all GPUs together) of an epoch; whole steps.
 
+    They are those of `--steps_per_epoch`, or what the training utterances give.
+
     Raises:
-        ConfigError: If the training utterances' lengths are not given.
+        ConfigError: If the training utterances' lengths are not given, or the steps not positive.
         DataError: If a length is not a number.
     """
+    if args.steps_per_epoch is not None:
+        if args.steps_per_epoch < 1:
+            raise ConfigError(f"--steps_per_epoch {args.steps_per_epoch} is less than one step.")
+        return args.steps_per_epoch * args.accum_grad
     if not args.train_shape_file:
         raise ConfigError(
             "--train_shape_file is not given: the steps of an epoch are derived from the lengths"

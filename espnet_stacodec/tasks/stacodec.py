@@ -12,7 +12,7 @@ from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
 from espnet2.tasks.gan_codec import GANCodecTask, codec_choices
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.utils.types import str_or_none
+from espnet2.utils.types import int_or_none, str_or_none
 from typeguard import typechecked
 
 from espnet_stacodec.config import construct
@@ -54,6 +54,12 @@ class STACodecTask(GANCodecTask):
             "--semantic_tokenizer",
             type=str_or_none,
             help="Folder with the tokenizer.yaml of the semantic tokens (recipe stage 3)",
+        )
+        parser.add_argument(
+            "--steps_per_epoch",
+            type=int_or_none,
+            help="Steps of the generator in an epoch, cutting utterances again where they give too"
+            " few chunks; as many as the training utterances give if not given",
         )
         # ESPnet splits chunks only where all streams have one length: the task has its own.
         parser.set_defaults(codec="stacodec", iterator_type="task")

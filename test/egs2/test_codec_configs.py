@@ -20,6 +20,7 @@ def training(name: str, tmp_path: Path) -> argparse.Namespace:
     samples = round(HOURS * 3600 * 16000 / UTTERANCES)
     shapes.write_text("".join(f"utt{i:04} {samples}\n" for i in range(1000)))
     data = {"train_shape_file": [str(shapes)], "frame_shift": 320, "fs": 16000, "accum_grad": 1}
+    data["steps_per_epoch"] = None
     return argparse.Namespace(**conf | data)
 
 

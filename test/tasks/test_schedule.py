@@ -33,6 +33,7 @@ def options(tmp_path):
             "batch_size": 2,
             "accum_grad": 1,
             "num_iters_per_epoch": None,
+            "steps_per_epoch": None,
             "max_epoch": 3,
             "scheduler": None,
             "scheduler2": None,
@@ -52,6 +53,15 @@ def test_batches_worked_by_hand(options):
     assert batches_per_epoch(options(lengths, batch_size=100)) == 1
     # Whole steps of two batches: 21 / 2 are 10.5, rounded to even.
     assert batches_per_epoch(options(lengths * 8, accum_grad=2)) == 20
+
+
+def test_steps_that_are_given_are_those_of_an_epoch_and_of_the_schedule(options):
+    args = options([40], steps_per_epoch=7, accum_grad=2, **COSINE)
+    assert batches_per_epoch(args) == 14
+    fit_schedules(args)
+    assert args.scheduler_conf["first_cycle_steps"] == 3 * 7
+    with pytest.raises(ConfigError, match="--steps_per_epoch 0 is less than one step"):
+        batches_per_epoch(options([40], steps_per_epoch=0))
 
 
 def test_lengths_that_are_missing_or_no_numbers(options, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Stands in for Python: notes the words of `python -m ...`; what is asked of `-c` is answered.
+# Stands in for Python: notes the words of `python -m ...`; what a recipe asks it is answered.
 PYTHON = """\
 #!/usr/bin/env bash
 case $* in
@@ -19,6 +19,7 @@ case $* in
     *--print_tag*) echo "toy$(sed -n 's/.*--tag_suffix \\([^ ]*\\) .*/\\1/p' <<<"$*")"; exit ;;
 esac
 [[ $1 != -c ]] || exec %s "$@"
+[[ $* != *plan_training* ]] || printf '%%s\n' --steps_per_epoch 70 --max_epoch 10
 printf '%%q ' "$@" >>"$CALLS"; echo >>"$CALLS"
 """
 HOSTILE = """my "dump" it's; $HOME"""
@@ -231,6 +232,87 @@ def test_options_that_no_recipe_can_use(tmp_path, name, options, sentence):
     assert done.returncode == 1 and not recipe.calls.exists()
     (said,) = errors(done)
     assert said.startswith(f"run.sh: error: {sentence}")
+
+
+@pytest.mark.parametrize("option", [["--train_minutes", "7.5"], ["--train_steps", "0700"]])
+def test_the_length_of_a_training_is_planned_from_its_options(codec, option):
+    exp = make_all(codec, "dump", "exp", "a tag", "toy")
+    options = ["--stage", "5", "--stop_stage", "5", "--tag", "a tag"]
+    done = codec.run(*options, *option, "--train_args", "--seed 3")
+    assert done.returncode == 0, done.stderr
+    plan, train = codec.called()
+    assert plan[option[0]] == [option[1].lstrip("0")] and plan["--experiment"] == [exp]
+    planned = ("--steps_per_epoch", "--max_epoch")
+    assert [train.pop(name) for name in planned] == [["70"], ["10"]]
+    # The steps that are timed are those of the training.
+    own = {"", "--experiment", "--", option[0], "--output_dir", "--resume"}
+    assert {k: v for k, v in plan.items() if k not in own} == {
+        k: v for k, v in train.items() if k not in own
+    }
+    assert train["--seed"] == ["3"] and train["--output_dir"] == [exp]
+
+
+def test_a_training_has_one_length(codec):
+    done = codec.run("--stage", "9", "--train_minutes", "1", "--train_steps", "2")
+    assert errors(done) == ["run.sh: error: --train_minutes and --train_steps exclude each other."]
+    done = codec.run("--stage", "9", "--train_minutes", "long")
+    assert errors(done) == ["run.sh: error: --train_minutes is a number, not 'long'."]
+
+
+def test_the_folder_recipe_has_options_of_its_own(tmp_path):
+    recipe = copy_recipe(tmp_path, "folder/codec1")
+    shown = recipe.run("--help").stdout
+    assert (
+        "--audio_dir= " in shown and "--dev_share=0.05 " in shown and "--train_minutes= " in shown
+    )
+    done = recipe.run(
+        "--stop_stage", "1", "--audio_dir", "my 'audio'", "--speakers", r"^(\w+) ",
+        "--dev-share=0.1",
+        "--nj", "3", "--train_set", "mine", "--valid_set", "others", "--test_sets", "others",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (call,) = recipe.called()
+    assert call == {
+        "": ["prepare_folder"],
+        "--audio_dir": ["my 'audio'"],
+        "--speakers": [r"^(\w+) "],
+        "--dev_share": ["0.1"],
+        "--train_set": ["mine"],
+        "--valid_set": ["others"],
+        "--nj": ["3"],
+        "--out_dir": [str(recipe.folder / "data")],
+    }
+    done = recipe.run("--stop_stage", "1", "--audio_dir", "x", "--test_sets", "test")
+    assert done.returncode == 1 and not recipe.calls.exists()
+    assert "a folder is divided into train and dev; there is no test set 'test'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [
+        ([], "--train_minutes", "60"),
+        (["--train_minutes", "5"], "--train_minutes", "5"),
+        (["--train_steps", "9"], "--train_steps", "9"),
+        (["--train-steps=9"], "--train_steps", "9"),
+    ],
+)
+def test_a_folder_is_trained_on_for_an_hour_unless_asked_otherwise(tmp_path, options, name, value):
+    recipe = copy_recipe(tmp_path, "folder/codec1")
+    recipe.make(*(f"dump/semantic/toy/{part}/semantic.scp" for part in ("train", "dev")))
+    recipe.make(*(f"exp/codec_stats_toy/{part}/audio_shape" for part in ("train", "valid")))
+    done = recipe.run("--stage", "5", "--stop_stage", "5", *options)
+    assert done.returncode == 0, done.stderr
+    plan, _ = recipe.called()
+    assert plan[name] == [value]
+
+
+def test_a_folder_may_be_relative_to_where_the_recipe_is_called(tmp_path):
+    recipe = copy_recipe(tmp_path, "folder/codec1")
+    python = recipe.calls.parent / "bin" / "python"
+    python.write_text(python.read_text().replace("printf '%q ' ", 'pwd >>"$CALLS"; exit\n'))
+    command = [recipe.folder / "run.sh", "--stop_stage", "1", "--audio_dir", "audio"]
+    subprocess.run(command, cwd=tmp_path, env=recipe.environment, check=True, capture_output=True)
+    assert recipe.calls.read_text().splitlines()[-1] == str(tmp_path)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ ssl_path=            # replaces path_or_url of ssl_config
 semantic_tokens=     # folder of precomputed tokens, used instead of ssl_config
 train_config=        # codec and training
 train_args=          # further options of training, e.g. "--max_epoch 10"
+train_minutes=       # length of the training: minutes on this machine; a few steps are timed first
+train_steps=         # or steps; if both are empty, as the configuration says
 tag=                 # name of the experiment; derived from the configurations if empty
 inference_model=     # checkpoint of stages 6 to 9, e.g. 10epoch.pth; the best one if empty
 train_set=
@@ -46,6 +48,9 @@ unset own_options
 . ../../../tools/stages.sh
 whole_numbers nj inference_nj ngpu
 numbers min_seconds max_seconds
+[[ -z $train_minutes ]] || numbers train_minutes
+[[ -z $train_steps ]] || whole_numbers train_steps
+[[ -z $train_minutes || -z $train_steps ]] || fail "--train_minutes and --train_steps exclude each other."
 names_of_sets train_set valid_set test_sets
 for name in ssl_config train_config; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
@@ -114,30 +119,36 @@ if begin 3 "semantic tokens: $tokens_name"; then
         --out_dir "$dumpdir/semantic" --nj "$nj" --device "$device"
 fi
 
-train() { # train FOLDER OPTION...
-    local set kind data=()
-    for kind in train valid; do
-        if [[ $kind == train ]]; then set=$train_set$sp; else set=$valid_set; fi
-        data+=("--${kind}_data_path_and_name_and_type" "$dumpdir/raw/$set/wav.scp,audio,sound"
-            "--${kind}_data_path_and_name_and_type" "$semantic_dir/$set/semantic.scp,semantic,kaldi_ark")
-    done
-    python -m espnet_stacodec.bin.train --config "$train_config" --semantic_tokenizer "$semantic_dir" \
-        --output_dir "$1" "${data[@]}" "${@:2}" "${train_words[@]}"
-}
+# Options of training, but for the folder it writes to.
+train_options=(--config "$train_config" --semantic_tokenizer "$semantic_dir")
+for kind in train valid; do
+    if [[ $kind == train ]]; then name=$train_set$sp; else name=$valid_set; fi
+    train_options+=("--${kind}_data_path_and_name_and_type" "$dumpdir/raw/$name/wav.scp,audio,sound"
+        "--${kind}_data_path_and_name_and_type" "$semantic_dir/$name/semantic.scp,semantic,kaldi_ark")
+done
 if begin 4 "statistics: $stats"; then
     need 2 "${raw_lists[@]}"
     need 3 "${token_lists[@]}"
-    train "$stats" --collect_stats true --num_workers "$nj"
+    python -m espnet_stacodec.bin.train "${train_options[@]}" --output_dir "$stats" \
+        --collect_stats true --num_workers "$nj" "${train_words[@]}"
 fi
 if begin 5 "training: $exp"; then
     need 3 "${token_lists[@]}"
     need 4 "$stats"/{train,valid}/audio_shape
     need_gpus
     mkdir -p "$exp"
-    train "$exp" --train_shape_file "$stats/train/audio_shape" \
-        --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --resume true \
-        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)" \
-        2>&1 | tee -a "$exp/train.log"
+    train_options+=(--train_shape_file "$stats/train/audio_shape"
+        --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu"
+        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)")
+    length=()
+    if [[ -n $train_minutes$train_steps ]]; then
+        planned=$(python -m espnet_stacodec.bin.plan_training --experiment "$exp" \
+            ${train_minutes:+--train_minutes "$train_minutes"} ${train_steps:+--train_steps "$train_steps"} \
+            -- "${train_options[@]}" "${train_words[@]}")
+        mapfile -t length <<<"$planned"
+    fi
+    python -m espnet_stacodec.bin.train "${train_options[@]}" --output_dir "$exp" --resume true \
+        "${length[@]}" "${train_words[@]}" 2>&1 | tee -a "$exp/train.log"
 fi
 if begin 6 "decoding and scores: $decode_dir"; then
     need 5 "$exp/config.yaml"
