@@ -6,6 +6,7 @@ that a training that is resumed, or asked to be longer, goes on with epochs of t
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import shutil
@@ -39,14 +40,14 @@ class Speed:
 
     Attributes:
         step_seconds: A step without the adversary.
-        late_step_seconds: A step from `adversary_start` on.
+        late_step_seconds: A step from `adversary_start` on; None where it was not reached.
         adversary_start: Step at which the adversary starts.
         validation_seconds: The validation after an epoch.
         warmup_steps: Of the learning rates' schedules, by option: scheduler_conf, scheduler2_conf.
     """
 
     step_seconds: float
-    late_step_seconds: float
+    late_step_seconds: float | None
     adversary_start: int
     validation_seconds: float
     warmup_steps: dict[str, int]
@@ -55,14 +56,18 @@ class Speed:
         """Return how long a training takes."""
         early = min(steps, self.adversary_start)
         late = steps - early
-        training = early * self.step_seconds + late * self.late_step_seconds
+        training = early * self.step_seconds + late * self._late_step_seconds
         return training + epochs * self.validation_seconds
 
     def steps(self, seconds: float) -> int:
         """Return how many steps are made in some seconds, without validation."""
         early = min(seconds / self.step_seconds, self.adversary_start)
-        late = (seconds - early * self.step_seconds) / self.late_step_seconds
+        late = (seconds - early * self.step_seconds) / self._late_step_seconds
         return int(early + late)
+
+    @property
+    def _late_step_seconds(self) -> float:
+        return self.step_seconds if self.late_step_seconds is None else self.late_step_seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,16 +169,19 @@ def plan(
     experiment = Path(experiment)
     asked = {"minutes": minutes} if steps is None else {"steps": steps}
     known = load_yaml(experiment / NAME) if (experiment / NAME).exists() else None
-    if known is None:
-        fit(Speed(1, 1, 0, 1, {}), minutes, steps)  # refuses what it cannot make before measuring
-        speed = measure(experiment, train_options)
-    else:
-        speed = Speed(**known["speed"])
     if known is not None and known["asked"] == asked:
-        length = Length(**known["length"])
+        speed, length = Speed(**known["speed"]), Length(**known["length"])
     else:
         steps_per_epoch = None if known is None else known["length"]["steps_per_epoch"]
-        length = fit(speed, minutes, steps, steps_per_epoch)
+        fit_it = functools.partial(
+            fit, minutes=minutes, steps=steps, steps_per_epoch=steps_per_epoch
+        )
+        fit_it(Speed(1, 1, 0, 1, {}))  # refuses what it cannot make before anything is timed
+        speed = measure(experiment, train_options) if known is None else Speed(**known["speed"])
+        length = fit_it(speed)
+        if speed.late_step_seconds is None and length.steps > speed.adversary_start:
+            speed = with_adversary(speed, experiment, train_options)
+            length = fit_it(speed)
     content = {
         "asked": asked,
         "length": dataclasses.asdict(length),
@@ -181,18 +189,17 @@ def plan(
     }
     write_text(experiment / NAME, yaml.safe_dump(content, sort_keys=False))
     logging.info(
-        "%s: %d steps, %d epochs of %d, about %.0f min on this machine (%.3f s a step, %.1f s a"
+        "%s: %d steps, %d epochs of %d, about %.1f min on this machine (%.3f s a step, %.1f s a"
         " validation)",
         experiment, length.steps, length.epochs, length.steps_per_epoch,
         speed.seconds(length.steps, length.epochs) / 60,
-        speed.step_seconds if speed.adversary_start else speed.late_step_seconds,
-        speed.validation_seconds,
+        speed.step_seconds, speed.validation_seconds
     )  # fmt: skip
     return length.options(speed.warmup_steps)
 
 
 def measure(experiment: Path, train_options: Sequence[str]) -> Speed:
-    """Time a few steps and the validations after them, with and without the adversary.
+    """Time a few steps and the validation after them.
 
     Raises:
         StageError: If they fail.
@@ -201,17 +208,22 @@ def measure(experiment: Path, train_options: Sequence[str]) -> Speed:
         config = load_yaml(folder / "config.yaml")
         step, validation = _times(folder)
     start = config["codec_conf"].get("adversary_start_step", 0)
-    late = step
-    if start > MEASURED_STEPS:
-        now = [*train_options, "--codec_conf", "adversary_start_step=0"]
-        with _measured_training(experiment, now) as folder:
-            late, _ = _times(folder)
     warmups = {
         option: config[option]["warmup_steps"]
         for option in ("scheduler_conf", "scheduler2_conf")
         if "warmup_steps" in (config.get(option) or {})
     }
-    return Speed(step, late, start if start > MEASURED_STEPS else 0, validation, warmups)
+    if start <= MEASURED_STEPS:  # it was there in the epoch that was timed
+        return Speed(step, step, 0, validation, warmups)
+    return Speed(step, None, start, validation, warmups)
+
+
+def with_adversary(speed: Speed, experiment: Path, train_options: Sequence[str]) -> Speed:
+    """Return what is known of a training's speed, and the time of a step with the adversary."""
+    now = [*train_options, "--codec_conf", "adversary_start_step=0"]
+    with _measured_training(experiment, now) as folder:
+        late, _ = _times(folder)
+    return dataclasses.replace(speed, late_step_seconds=late)
 
 
 @contextlib.contextmanager

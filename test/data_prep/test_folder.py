@@ -242,7 +242,7 @@ def test_the_command_writes_sets_that_stage_2_reads(audio, tmp_path, caplog):
     assert (tmp_path / "data" / folder.REJECTED_NAME).read_text() == ""
     sets = {name: DataDir.read(tmp_path / "data" / name) for name in ("train", "dev")}
     assert not set(sets["train"].utt2spk.values()) & set(sets["dev"].utt2spk.values())
-    kept = {}
+    kept: dict[str, float] = {}
     for name, data in sets.items():
         assert not data.text
         made = format_set(tmp_path / "data" / name, tmp_path / "raw" / name)

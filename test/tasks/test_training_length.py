@@ -101,9 +101,26 @@ def options_of(toy_task, out_dir, **changes) -> list[str]:
     return toy_task.options(out_dir, **changes)[:2]
 
 
+def test_the_adversary_is_timed_where_a_training_reaches_it(tmp_path, monkeypatch):
+    speed, late = Speed(0.1, None, 1000, 1.0, {}), []
+    monkeypatch.setattr(training_length, "measure", lambda *_: speed)
+
+    def with_adversary(known, *_):
+        late.append(known)
+        return Speed(0.1, 0.3, 1000, 1.0, {})
+
+    monkeypatch.setattr(training_length, "with_adversary", with_adversary)
+    plan(tmp_path, [], steps=1000)
+    assert not late
+    plan(tmp_path, [], steps=2000)
+    assert late == [speed]
+    plan(tmp_path, [], steps=3000)
+    kept = yaml.safe_load((tmp_path / training_length.NAME).read_text())
+    assert len(late) == 1 and kept["speed"]["late_step_seconds"] == 0.3
+
+
 def test_the_steps_of_a_training_are_timed(toy_task, tmp_path, capsys):
-    """Also those of the adversary, which starts late in it."""
-    conf = {"adversary_start_step": 1000}
+    conf = {"adversary_start_step": 25}
     options = options_of(toy_task, tmp_path / "timed", codec_conf=conf)
     command.main(["--train_steps", "30", "--experiment", str(tmp_path / "exp"), "--", *options])
     words = capsys.readouterr().out.split()
@@ -112,8 +129,8 @@ def test_the_steps_of_a_training_are_timed(toy_task, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "exp").iterdir()] == [training_length.NAME]
     speed = yaml.safe_load((tmp_path / "exp" / training_length.NAME).read_text())["speed"]
     assert 0 < speed["step_seconds"] < 60 and speed["validation_seconds"] > 0
-    assert speed["adversary_start"] == 1000
-    assert speed["late_step_seconds"] != speed["step_seconds"]
+    assert speed["adversary_start"] == 25
+    assert speed["late_step_seconds"] not in (None, speed["step_seconds"])
 
 
 def test_a_planned_training_has_its_steps(toy_task, tmp_path):

@@ -310,7 +310,7 @@ def test_a_folder_may_be_relative_to_where_the_recipe_is_called(tmp_path):
     recipe = copy_recipe(tmp_path, "folder/codec1")
     python = recipe.calls.parent / "bin" / "python"
     python.write_text(python.read_text().replace("printf '%q ' ", 'pwd >>"$CALLS"; exit\n'))
-    command = [recipe.folder / "run.sh", "--stop_stage", "1", "--audio_dir", "audio"]
+    command = [str(recipe.folder / "run.sh"), "--stop_stage", "1", "--audio_dir", "audio"]
     subprocess.run(command, cwd=tmp_path, env=recipe.environment, check=True, capture_output=True)
     assert recipe.calls.read_text().splitlines()[-1] == str(tmp_path)
 
