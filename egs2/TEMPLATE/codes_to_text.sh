@@ -46,7 +46,8 @@ names_of_sets train_set valid_set test_sets
 train_words=()
 split_words train_args "$train_args" train_words
 read -ra tests <<<"$test_sets"
-sets=("$train_set" "$valid_set" "${tests[@]}")
+# A development set may be the test set: each set is made once.
+mapfile -t sets < <(printf '%s\n' "$train_set" "$valid_set" "${tests[@]}" | awk '!seen[$0]++')
 raw=$codec_recipe/$codec_dumpdir/raw
 if ((ngpu > 0)); then device=cuda; else device=cpu; fi
 

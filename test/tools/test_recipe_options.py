@@ -135,6 +135,15 @@ def test_blanks_and_quotes_come_through_every_stage(codec):
     assert calls[9]["--out"] == [f"{exp}.zip"]
 
 
+def test_a_set_that_is_two_is_made_once(codec):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--test_sets", "dev_clean dev_clean", "--stage", "2", "--stop_stage", "3"]
+    assert codec.run(*options).returncode == 0
+    *formatted, extract = codec.called()
+    assert [call["--data_dir"] for call in formatted] == [["data/train_960"], ["data/dev_clean"]]
+    assert extract["--sets"] == ["train_960", "dev_clean"]
+
+
 def test_stage_one_gets_its_options(codec):
     data = codec.folder / "local" / "data.sh"
     data.write_text('#!/bin/sh\nprintf "<%s>" "$@" > asked\n')

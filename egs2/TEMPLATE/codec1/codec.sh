@@ -64,7 +64,8 @@ split_words train_args "$train_args" train_words
 split_words speed_perturb_factors "$speed_perturb_factors" factors
 
 read -ra tests <<<"$test_sets"
-sets=("$train_set" "$valid_set" "${tests[@]}")
+# A development set may be the test set: each set is made once.
+mapfile -t sets < <(printf '%s\n' "$train_set" "$valid_set" "${tests[@]}" | awk '!seen[$0]++')
 sp=${speed_perturb_factors:+_sp}
 all_sets=("${sets[@]}" ${sp:+"$train_set$sp"})
 raw_lists=("${all_sets[@]/#/$dumpdir/raw/}")
