@@ -71,7 +71,7 @@ def recipe(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-OPTIONS = ["--ssl_config", "conf/ssl/x_km4.yaml", "--expdir", "exp"]
+OPTIONS = ["--ssl_config", "conf/ssl/x_km4.yaml", "--expdir", "my exp"]
 OPTIONS += ["--train_set", "train", "--valid_set", "dev", "--test_set", "test"]
 
 
@@ -85,17 +85,17 @@ def test_mappings_are_merged_and_other_values_replaced():
 
 def test_each_variant_is_trained_by_the_recipe_and_has_its_row(recipe, monkeypatch, capsys):
     for name, assignment in (("sta", "sta"), ("no_sta_", "none")):
-        write_experiment(recipe / "exp" / f"codec_{name}_x_km4", assignment)
+        write_experiment(recipe / "my exp" / f"codec_{name}_x_km4", assignment)
     monkeypatch.setattr(sys, "argv", ["ablations.py", *OPTIONS])
     ablations.main()
 
-    first = yaml.safe_load((recipe / "exp/conf/sta_x_km4.yaml").read_text())
+    first = yaml.safe_load((recipe / "my exp/conf/sta_x_km4.yaml").read_text())
     assert first == {"max_epoch": 9, "codec_conf": {"a": 1, "b": 3}}
-    second = yaml.safe_load((recipe / "exp/conf/no_sta__x_km4.yaml").read_text())
+    second = yaml.safe_load((recipe / "my exp/conf/no_sta__x_km4.yaml").read_text())
     assert second == {"max_epoch": 1, "codec_conf": {"a": 1, "b": 3}}
     asked = (recipe / "asked").read_text().splitlines()
-    assert asked.count("--stage") == asked.count("exp/conf/sta_x_km4.yaml") + 1 == 2
-    assert "--init_param exp/codec_sta_x_km4/valid.mel_loss.best.pth" in asked
+    assert asked.count("--stage") == asked.count("my exp/conf/sta_x_km4.yaml") + 1 == 2
+    assert "--init_param 'my exp/codec_sta_x_km4/valid.mel_loss.best.pth'" in asked
     assert asked[asked.index("--speed_perturb_factors") + 1] == "0.9 1.1"
 
     lines = capsys.readouterr().out.splitlines()
@@ -103,7 +103,7 @@ def test_each_variant_is_trained_by_the_recipe_and_has_its_row(recipe, monkeypat
     assert lines[3] == "| no, sta! | 1.23 | 0.568 | -1.2 | 0.25 | - | - | 75 25 |"
     # Three of five frames of train are token 1, and one of four of test.
     assert lines[5] == "Majority class: 60.0 % of the frames of train, 25.0 % of test."
-    assert (recipe / "exp/ABLATIONS.md").read_text().splitlines() == lines
+    assert (recipe / "my exp/ABLATIONS.md").read_text().splitlines() == lines
 
 
 def test_unknown_variants_and_failures_end_in_one_sentence(recipe):

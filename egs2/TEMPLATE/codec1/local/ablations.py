@@ -8,6 +8,7 @@ import argparse
 import functools
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -106,7 +107,7 @@ def _train(
         options["--speed_perturb_factors"] = variant["speed_perturb_factors"]
     if "init_from" in variant:
         checkpoint = _experiment(variant["init_from"], args) / BEST
-        options["--train_args"] = f"--init_param {checkpoint}"
+        options["--train_args"] = shlex.join(["--init_param", str(checkpoint)])
     command = ["./run.sh", *(str(word) for option in options.items() for word in option)]
     if subprocess.run(command).returncode:
         raise STACodecError(f"variant '{name}' failed; read the lines above, then run this again.")
