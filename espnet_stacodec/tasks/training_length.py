@@ -23,14 +23,15 @@ from typeguard import typechecked
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ConfigError, StageError
 from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.train import checkpoint_recovery
 
 NAME = "length.yaml"
 MEASURED_STEPS = 10  # the second ten are timed
 # An epoch, after which a killed training can go on, takes a tenth of the training at most ...
 EPOCHS = 10
 MAX_EPOCH_SECONDS = 600.0
-# ... but its validation no more than a tenth of the epoch.
-MAX_VALIDATION_SHARE = 0.1
+# ... but what follows its steps, such as validation, no more than a tenth of the epoch.
+MAX_PAUSE_SHARE = 0.1
 MAX_WARMUP_SHARE = 0.1
 
 
@@ -42,14 +43,14 @@ class Speed:
         step_seconds: A step without the adversary.
         late_step_seconds: A step from `adversary_start` on; None where it was not reached.
         adversary_start: Step at which the adversary starts.
-        validation_seconds: The validation after an epoch.
+        pause_seconds: Between the steps of two epochs: validation, plots, saving, start of readers.
         warmup_steps: Of the learning rates' schedules, by option: scheduler_conf, scheduler2_conf.
     """
 
     step_seconds: float
     late_step_seconds: float | None
     adversary_start: int
-    validation_seconds: float
+    pause_seconds: float
     warmup_steps: dict[str, int]
 
     def seconds(self, steps: int, epochs: int) -> float:
@@ -57,7 +58,7 @@ class Speed:
         early = min(steps, self.adversary_start)
         late = steps - early
         training = early * self.step_seconds + late * self._late_step_seconds
-        return training + epochs * self.validation_seconds
+        return training + epochs * self.pause_seconds
 
     def steps(self, seconds: float) -> int:
         """Return how many steps are made in some seconds, without validation."""
@@ -127,11 +128,11 @@ def fit(
     if steps_per_epoch is not None:
         return Length(steps_per_epoch, _epochs(speed, total, steps, steps_per_epoch))
     epoch_seconds = max(
-        min(total / EPOCHS, MAX_EPOCH_SECONDS), speed.validation_seconds / MAX_VALIDATION_SHARE
+        min(total / EPOCHS, MAX_EPOCH_SECONDS), speed.pause_seconds / MAX_PAUSE_SHARE
     )
     epochs = max(1, int(total / epoch_seconds))
     if steps is None:
-        steps = speed.steps(total - epochs * speed.validation_seconds)
+        steps = speed.steps(total - epochs * speed.pause_seconds)
         return Length(max(1, steps // epochs), epochs)
     epochs = min(epochs, steps)
     return Length(math.ceil(steps / epochs), epochs)
@@ -189,24 +190,24 @@ def plan(
     }
     write_text(experiment / NAME, yaml.safe_dump(content, sort_keys=False))
     logging.info(
-        "%s: %d steps, %d epochs of %d, about %.1f min on this machine (%.3f s a step, %.1f s a"
-        " validation)",
+        "%s: %d steps, %d epochs of %d, about %.1f min on this machine (%.3f s a step, %.1f s"
+        " between epochs)",
         experiment, length.steps, length.epochs, length.steps_per_epoch,
         speed.seconds(length.steps, length.epochs) / 60,
-        speed.step_seconds, speed.validation_seconds
+        speed.step_seconds, speed.pause_seconds
     )  # fmt: skip
     return length.options(speed.warmup_steps)
 
 
 def measure(experiment: Path, train_options: Sequence[str]) -> Speed:
-    """Time a few steps and the validation after them.
+    """Time a few steps and what follows the steps of an epoch.
 
     Raises:
         StageError: If they fail.
     """
     with _measured_training(experiment, train_options) as folder:
         config = load_yaml(folder / "config.yaml")
-        step, validation = _times(folder)
+        step, pause = _times(folder)
     start = config["codec_conf"].get("adversary_start_step", 0)
     warmups = {
         option: config[option]["warmup_steps"]
@@ -214,8 +215,8 @@ def measure(experiment: Path, train_options: Sequence[str]) -> Speed:
         if "warmup_steps" in (config.get(option) or {})
     }
     if start <= MEASURED_STEPS:  # it was there in the epoch that was timed
-        return Speed(step, step, 0, validation, warmups)
-    return Speed(step, None, start, validation, warmups)
+        return Speed(step, step, 0, pause, warmups)
+    return Speed(step, None, start, pause, warmups)
 
 
 def with_adversary(speed: Speed, experiment: Path, train_options: Sequence[str]) -> Speed:
@@ -252,12 +253,11 @@ def _measured_training(experiment: Path, train_options: Sequence[str]) -> Iterat
 
 
 def _times(folder: Path) -> tuple[float, float]:
-    """Return the seconds of a step and of a validation, in the last epoch of a training."""
-    state = torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True)
+    """Return the seconds of a step, and of all but the steps, in the second epoch of a training."""
+    first, second = folder / checkpoint_recovery.PREVIOUS, folder / checkpoint_recovery.CURRENT
+    state = torch.load(second, map_location="cpu", weights_only=True)
     reporter = Reporter()
     reporter.load_state_dict(state["reporter"])
-    stats = reporter.stats[reporter.get_epoch()]
-    return (
-        stats["train"]["time"].total_seconds() / MEASURED_STEPS,
-        stats["valid"]["time"].total_seconds(),
-    )
+    steps = reporter.stats[reporter.get_epoch()]["train"]["time"].total_seconds()
+    epoch = second.stat().st_mtime - first.stat().st_mtime  # from one saved state to the next
+    return steps / MEASURED_STEPS, max(0.0, epoch - steps)

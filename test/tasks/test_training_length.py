@@ -24,7 +24,7 @@ def test_minutes_are_filled_and_not_exceeded(speed, minutes):
     assert 0.9 * minutes * 60 <= seconds <= minutes * 60
     # A killed training loses ten minutes and a validation at most; little time goes to validations.
     assert seconds / length.epochs <= 700
-    assert length.epochs * speed.validation_seconds <= 0.1 * minutes * 60
+    assert length.epochs * speed.pause_seconds <= 0.1 * minutes * 60
 
 
 def test_minutes_by_hand():
@@ -128,7 +128,7 @@ def test_the_steps_of_a_training_are_timed(toy_task, tmp_path, capsys):
     assert int(words[1]) * int(words[3]) >= 30
     assert [path.name for path in (tmp_path / "exp").iterdir()] == [training_length.NAME]
     speed = yaml.safe_load((tmp_path / "exp" / training_length.NAME).read_text())["speed"]
-    assert 0 < speed["step_seconds"] < 60 and speed["validation_seconds"] > 0
+    assert 0 < speed["step_seconds"] < 60 and speed["pause_seconds"] > 0
     assert speed["adversary_start"] == 25
     assert speed["late_step_seconds"] not in (None, speed["step_seconds"])
 
