@@ -187,6 +187,12 @@ def test_each_option_of_the_stages_has_its_line(page, script):
     assert set(documented) == stage_options(script)
 
 
+def test_each_option_of_the_folder_recipe_has_its_line():
+    rows = table(section(ROOT / "docs/recipes.md", "Own recordings"))
+    documented = [option for row in rows for option in OPTION.findall(row[0])]
+    assert sorted(documented) == sorted(own_options(ROOT / "egs2/folder/codec1"))
+
+
 @pytest.mark.parametrize("name", sorted(subparsers(parser_of("stacodec"))))
 def test_each_option_of_the_command_has_its_line(name):
     parser = subparsers(parser_of("stacodec"))[name]
