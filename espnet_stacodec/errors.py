@@ -6,7 +6,8 @@ STACodecError
 │    ├── LengthError    lengths that should agree and do not
 │    └── TokenError     semantic tokens or codes of the wrong kind
 ├── ModelError       experiment folders, checkpoints, archives
-└── StageError       a recipe stage that runs before its predecessor
+├── StageError       a recipe stage that runs before its predecessor
+└── TrainingError    a training that cannot go on
 """
 
 import contextlib
@@ -40,6 +41,10 @@ class ModelError(STACodecError):
 
 class StageError(STACodecError):
     """A recipe stage was run before the stage that makes its input."""
+
+
+class TrainingError(STACodecError):
+    """A training has diverged, or one of its processes ended."""
 
 
 @contextlib.contextmanager

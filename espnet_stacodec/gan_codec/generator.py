@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from espnet_stacodec.config import check_keys, choose, construct
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.frames import FrameRule
+from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
 from espnet_stacodec.gan_codec.lengths import length_mask
 from espnet_stacodec.gan_codec.quantizer.assignment import (
@@ -20,7 +21,11 @@ from espnet_stacodec.gan_codec.quantizer.assignment import (
     FrozenAssignedCodebook,
 )
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
-from espnet_stacodec.gan_codec.quantizer.residual import Quantized, ResidualQuantizer
+from espnet_stacodec.gan_codec.quantizer.residual import (
+    Quantized,
+    ResidualQuantizer,
+    valid_frames,
+)
 from espnet_stacodec.gan_codec.seanet import build_seanet
 from espnet_stacodec.gan_codec.tokens.distillation import Distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
@@ -45,7 +50,7 @@ class Generated:
     Attributes:
         audio: (B, 1, T * hop) the decoded audio.
         quantized: The quantizer's result.
-        losses: What the latents are trained on besides the commitment, weighted, by name.
+        losses: What the latents are trained on, by name: this part's share of each.
         statistics: Figures to log, by name.
     """
 
@@ -153,6 +158,7 @@ class STACodecGenerator(nn.Module):
         audio: torch.Tensor,
         semantic: torch.Tensor | None = None,
         num_samples: torch.Tensor | None = None,
+        part: BatchPart | None = None,
     ) -> Generated:
         """Encode, quantize and decode.
 
@@ -160,17 +166,26 @@ class STACodecGenerator(nn.Module):
             audio: (B, 1, N) samples.
             semantic: (B, T) semantic tokens, T = ceil(N / hop), where assigned.
             num_samples: (B,) valid samples; None if all N are.
+            part: Of a step's batch that these items are; None for all of it.
         """
-        quantized, tokens = self._quantize(audio, semantic, num_samples)
+        if part is None:
+            items, frames = len(audio), self.frame_rule.num_frames(audio.shape[-1])
+            part = BatchPart.alone(BatchSize(items, 0, items * frames, frames))
+        latents, tokens, mask = self._latents(audio, semantic, num_samples, part)
+        quantized = self.quantizer(latents, tokens.values, mask, part)
         num_frames = self._num_frames(num_samples)
-        losses = {} if tokens.loss is None else {"token_loss": tokens.loss}
+        # Each a mean over this part: its share of the mean over the whole batch.
+        losses = {"codec_commit_loss": quantized.commitment_loss * part.share_of_frames}
+        if tokens.loss is not None:
+            losses["token_loss"] = tokens.loss * part.share_of_frames
         if self.distillation is not None:
             if semantic is None:
                 raise TokenError(
                     "Distillation learns from semantic tokens and got none: train it with"
                     " `python -m espnet_stacodec.bin.train` and the tokens of stage 3."
                 )
-            losses["distillation_loss"] = self.distillation(quantized.first, semantic, num_frames)
+            loss = self.distillation(quantized.first, semantic, num_frames)
+            losses["distillation_loss"] = loss * part.share_of_items
         decoded = self.decoder(quantized.latents, num_frames)
         return Generated(decoded, quantized, losses, tokens.statistics)
 
@@ -204,7 +219,8 @@ class STACodecGenerator(nn.Module):
         num_samples: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the codes (n_codebooks, B, T); arguments as for `forward`."""
-        return self._quantize(audio, semantic, num_samples)[0].codes
+        latents, tokens, mask = self._latents(audio, semantic, num_samples)
+        return self.quantizer(latents, tokens.values, mask).codes
 
     def encode(self, audio: torch.Tensor, num_samples: torch.Tensor | None = None) -> torch.Tensor:
         """Return the latents (B, D, T) before quantization; arguments as for `forward`."""
@@ -220,17 +236,33 @@ class STACodecGenerator(nn.Module):
         """Return the valid frames (B,) of valid samples (B,)."""
         return None if num_samples is None else -(-num_samples // self.frame_rule.hop_samples)
 
-    def _quantize(
+    def _latents(
         self,
         audio: torch.Tensor,
         semantic: torch.Tensor | None,
         num_samples: torch.Tensor | None,
-    ) -> tuple[Quantized, Tokens]:
+        part: BatchPart | None = None,
+    ) -> tuple[torch.Tensor, Tokens, torch.Tensor | None]:
+        """Return what is quantized: latents (B, D, T), their tokens, and which frames are valid."""
         latents = self.encode(audio, num_samples)
         num_frames = self._num_frames(num_samples)
-        tokens = self.token_source(latents, semantic, num_frames)
+        tokens = self.token_source(latents, semantic, num_frames, part)
         mask = None if num_frames is None else length_mask(num_frames, latents.shape[-1])
-        return self.quantizer(latents, tokens.values, mask), tokens
+        return latents, tokens, mask
+
+    def begin_codebooks(
+        self,
+        batches: Iterable[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, BatchPart]],
+    ) -> None:
+        """Place the codebooks' entries by several batches together; arguments as for `forward`."""
+        frames, tokens = [], []
+        for audio, semantic, num_samples, part in batches:
+            with torch.no_grad():
+                latents, source, mask = self._latents(audio, semantic, num_samples, part)
+            frames.append(valid_frames(latents.float().transpose(1, 2), mask))
+            if source.values is not None:
+                tokens.append(valid_frames(source.values, mask))
+        self.quantizer.begin(torch.cat(frames), torch.cat(tokens) if tokens else None)
 
     def decode(self, codes: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
         """Return the audio (B, 1, T * hop) of codes (n, B, T) of the first n codebooks."""

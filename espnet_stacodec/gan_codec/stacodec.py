@@ -3,9 +3,10 @@
 STACodec, arXiv 2602.06180; the training losses are EnCodec's, arXiv 2210.13438, section 3.4.
 """
 
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import check_keys, construct
 from espnet_stacodec.frames import align_tokens
 from espnet_stacodec.gan_codec.balancer import Balancer
+from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
 from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
@@ -149,12 +151,24 @@ class STACodec(StepCounter, AbsGANCodec):
             "code_size_per_stream": [codebook.size for codebook in codebooks],
         }
 
+    def measure(
+        self, audio: torch.Tensor, audio_lengths: torch.Tensor | None = None, **kwargs
+    ) -> BatchSize:
+        """Return the size of a batch; arguments as for `forward`."""
+        hop, (items, samples) = self.frame_rule.hop_samples, audio.shape
+        longest = -(-samples // hop)
+        if audio_lengths is None:
+            return BatchSize(items, items * samples, items * longest, longest)
+        lengths = audio_lengths.tolist()
+        return BatchSize(items, sum(lengths), sum(-(-n // hop) for n in lengths), longest)
+
     def forward(
         self,
         audio: torch.Tensor,
         forward_generator: bool = True,
         semantic: torch.Tensor | None = None,
         audio_lengths: torch.Tensor | None = None,
+        part: BatchPart | None = None,
         **kwargs,
     ) -> dict[str, Any]:
         """Return the loss of the generator's or the discriminator's turn.
@@ -164,21 +178,37 @@ class STACodec(StepCounter, AbsGANCodec):
             forward_generator: Whose turn it is.
             semantic: (B, T) semantic tokens, T = ceil(N / hop); -1 where padded.
             audio_lengths: (B,) valid samples; None if all N are.
+            part: Of a step's batch that these items are; None if the ranks' items are the step's
+                batch, as with ESPnet's own trainer.
             **kwargs: Other streams and their lengths, unused.
 
         Returns:
-            loss (), stats, weight (the batch size) and optim_idx, as ESPnet's GANTrainer wants.
+            loss (), stats, weight (the batch size) and optim_idx, as ESPnet's GANTrainer wants. Its
+            mean over the parts of a step, weighted by their items, is the whole batch's loss.
         """
+        if part is None:
+            size = self.measure(audio, audio_lengths)
+            together = divide([size], 1) if self.training else None
+            part = together[0] if together else BatchPart.alone(size)
         cached, self._cache = self._cache, None
         batch, audio = audio, audio.unsqueeze(1)
         # Both turns of a step are about the same batch: the second one takes over what was made.
         if cached is not None and cached[0] != forward_generator and cached[1] is batch:
             generated = cached[2]
-        else:
-            generated = self._generate(audio, semantic, audio_lengths)
+        elif part.passes == 1:
+            generated = self._generate(audio, semantic, audio_lengths, part)
             self._cache = forward_generator, batch, generated
+        else:
+            # Several passes a step: what each of them made is not kept until the other turn.
+            part = dataclasses.replace(part, learns=forward_generator)
+            with contextlib.nullcontext() if forward_generator else torch.no_grad():
+                generated = self._generate(audio, semantic, audio_lengths, part)
         turn = self._generator_turn if forward_generator else self._discriminator_turn
-        loss, stats = turn(audio, generated, audio_lengths)
+        loss, stats = turn(audio, generated, audio_lengths, part)
+        mean = 1 / part.share_of_items
+        loss, stats = loss * mean, {name: value * mean for name, value in stats.items()}
+        if forward_generator and not self.training:
+            stats |= self.generator.quantizer.statistics()
         loss, stats, weight = force_gatherable((loss, stats, len(audio)), loss.device)
         return {
             "loss": loss,
@@ -187,45 +217,102 @@ class STACodec(StepCounter, AbsGANCodec):
             "optim_idx": 0 if forward_generator else 1,
         }
 
+    def prepare(
+        self, batches: Sequence[Mapping[str, Any]], parts: Sequence[BatchPart], norms: bool
+    ) -> None:
+        """Look at all passes of a step before the first one, where it is the first of its kind.
+
+        Codebooks that have no entries get them from all passes together, and so does a loss that is
+        new its scale: several passes begin as one would.
+
+        Args:
+            batches: Arguments of `forward`, by pass.
+            parts: Of the step's batch, by pass.
+            norms: Whether to measure the losses; otherwise codebooks are begun.
+        """
+        looks = [dataclasses.replace(part, learns=False) for part in parts]
+        if not norms:
+            if not self.generator.quantizer.begun:
+                self.generator.begin_codebooks(
+                    (
+                        batch["audio"].unsqueeze(1),
+                        batch.get("semantic"),
+                        batch.get("audio_lengths"),
+                        part,
+                    )
+                    for batch, part in zip(batches, looks, strict=True)
+                )
+            return
+        for index, (batch, part) in enumerate(zip(batches, looks, strict=True)):
+            audio, lengths = batch["audio"].unsqueeze(1), batch.get("audio_lengths")
+            with torch.no_grad():
+                generated = self._generate(audio, batch.get("semantic"), lengths, part)
+            fake = generated.audio.requires_grad_()
+            losses = self._losses(audio, fake, lengths, part)
+            if index == 0 and self.balancer.knows(losses):
+                return
+            self.balancer.measure(losses, fake, is_first=index == 0)
+
     def _generate(
         self,
         audio: torch.Tensor,
         semantic: torch.Tensor | None,
         audio_lengths: torch.Tensor | None,
+        part: BatchPart,
     ) -> Generated:
         """Run the generator; the audio it returns has the input's length."""
-        generated = self.generator(audio, semantic, audio_lengths)
-        return dataclasses.replace(generated, audio=generated.audio[..., : audio.shape[-1]])
+        generated = self.generator(audio, semantic, audio_lengths, part)
+        # Losses are taken in full precision, whatever the networks run in.
+        return dataclasses.replace(generated, audio=generated.audio[..., : audio.shape[-1]].float())
 
     def _generator_turn(
-        self, audio: torch.Tensor, generated: Generated, audio_lengths: torch.Tensor | None
+        self,
+        audio: torch.Tensor,
+        generated: Generated,
+        audio_lengths: torch.Tensor | None,
+        part: BatchPart,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        adversary = self.adversary_active
-        losses: dict[str, torch.Tensor] = {}
-        for share, real, fake in _rows(audio, generated.audio, audio_lengths):
-            for name, value in self._audio_losses(real, fake, adversary).items():
-                losses[name] = losses.get(name, 0.0) + share * value
+        """Return this part's share of the loss, and of what is logged."""
+        losses = self._losses(audio, generated.audio, audio_lengths, part)
         # These are no functions of the audio, and do not pass through the balancer.
-        commit_loss = self.lambda_commit * generated.quantized.commitment_loss
-        latent_losses = {"codec_commit_loss": commit_loss, **generated.losses}
+        latent_losses = dict(generated.losses)
+        latent_losses["codec_commit_loss"] = self.lambda_commit * latent_losses["codec_commit_loss"]
         latent_loss = torch.stack(list(latent_losses.values())).sum()
         weighted = sum(self.loss_weights[name] * loss for name, loss in losses.items())
         total = weighted + latent_loss
         stats = {name: loss.detach() for name, loss in (losses | latent_losses).items()}
-        stats |= {"loss": total.detach()} | generated.statistics
+        stats["loss"] = total.detach()
+        stats |= {n: value * part.share_of_frames for n, value in generated.statistics.items()}
         if not self.training:
-            return total, stats | self.generator.quantizer.statistics()
-        self.advance()
-        return self.balancer(losses, generated.audio) + latent_loss, stats
+            return total, stats
+        loss = self.balancer(losses, generated.audio, part.is_last) + latent_loss
+        if part.is_last:
+            self.advance()
+        return loss, stats
+
+    def _losses(
+        self,
+        audio: torch.Tensor,
+        generated: torch.Tensor,
+        lengths: torch.Tensor | None,
+        part: BatchPart,
+    ) -> dict[str, torch.Tensor]:
+        """audio, generated: (B, 1, N). Returns this part's share of each loss, by name."""
+        losses: dict[str, torch.Tensor] = {}
+        for share, real, fake in _rows(audio, generated, lengths, part):
+            for name, value in self._audio_losses(real, fake, self.adversary_active).items():
+                losses[name] = losses.get(name, 0.0) + share * value
+        return losses
 
     def _audio_losses(
         self, real: torch.Tensor, fake: torch.Tensor, adversary: bool
     ) -> dict[str, torch.Tensor]:
         """real, fake: (b, 1, n) without padding. Returns the losses by name."""
-        losses = {
-            "reconstruct_loss": nn.functional.l1_loss(fake, real),
-            "mel_loss": self.mel_loss(fake, real),
-        }
+        with torch.autocast(fake.device.type, enabled=False):
+            losses = {
+                "reconstruct_loss": nn.functional.l1_loss(fake, real),
+                "mel_loss": self.mel_loss(fake, real),
+            }
         if adversary:
             outputs_fake = self._discriminate(fake)
             with torch.no_grad():
@@ -235,13 +322,18 @@ class STACodec(StepCounter, AbsGANCodec):
         return losses
 
     def _discriminator_turn(
-        self, audio: torch.Tensor, generated: Generated, audio_lengths: torch.Tensor | None
+        self,
+        audio: torch.Tensor,
+        generated: Generated,
+        audio_lengths: torch.Tensor | None,
+        part: BatchPart,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return this part's share of the loss, and of what is logged."""
         real_loss = fake_loss = audio.new_zeros(())
         if not (self.training or self.adversary_active):
             # Validating a discriminator that is not trained yet would take time and say nothing.
             return real_loss, {"adversary_active": real_loss}
-        for share, real, fake in _rows(audio, generated.audio.detach(), audio_lengths):
+        for share, real, fake in _rows(audio, generated.audio.detach(), audio_lengths, part):
             losses = self.discriminator_adv_loss(self._discriminate(fake), self._discriminate(real))
             real_loss = real_loss + share * losses[0]
             fake_loss = fake_loss + share * losses[1]
@@ -256,7 +348,8 @@ class STACodec(StepCounter, AbsGANCodec):
     def _discriminate(self, audio: torch.Tensor) -> list[list[torch.Tensor]]:
         """audio: (b, 1, n), zero-padded to the longest window where it is shorter."""
         longest = max(d.n_fft for d in self.discriminator.discriminators)
-        return self.discriminator(nn.functional.pad(audio, (0, max(0, longest - audio.shape[-1]))))
+        padded = nn.functional.pad(audio, (0, max(0, longest - audio.shape[-1])))
+        return [[output.float() for output in outputs] for outputs in self.discriminator(padded)]
 
     def encode(
         self,
@@ -325,13 +418,12 @@ def _discriminator_keys() -> set[str]:
 
 
 def _rows(
-    audio: torch.Tensor, generated: torch.Tensor, lengths: torch.Tensor | None
+    audio: torch.Tensor, generated: torch.Tensor, lengths: torch.Tensor | None, part: BatchPart
 ) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
     """Yield (share of all samples, audio, generated audio) of rows of one length, unpadded."""
     if lengths is None:
-        yield 1.0, audio, generated
+        yield part.size.samples / part.whole.samples, audio, generated
         return
-    total = float(lengths.sum())
     for length, rows in groups_of_equal_length(lengths):
-        share = length * len(rows) / total
+        share = length * len(rows) / part.whole.samples
         yield share, audio[rows, :, :length], generated[rows, :, :length]

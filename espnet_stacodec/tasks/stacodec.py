@@ -1,6 +1,7 @@
 """ESPnet's GAN codec task, with semantic tokens beside the audio."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
 from espnet2.tasks.gan_codec import GANCodecTask, codec_choices
 from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.distributed_utils import get_rank
 from espnet2.utils.types import int_or_none, str_or_none
 from typeguard import typechecked
 
@@ -19,6 +21,7 @@ from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.gan_codec.distributed import world_size
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.stacodec import STACodec
@@ -27,6 +30,7 @@ from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
     AlignedChunkIterFactory,
     parse_chunk_lengths,
 )
+from espnet_stacodec.iterators.validation_share import own_share
 from espnet_stacodec.semantic.token_files import check_tokens
 from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
 from espnet_stacodec.tasks.started_experiment import check_started
@@ -61,8 +65,15 @@ class STACodecTask(GANCodecTask):
             help="Steps of the generator in an epoch, cutting utterances again where they give too"
             " few chunks; as many as the training utterances give if not given",
         )
-        # ESPnet splits chunks only where all streams have one length: the task has its own.
-        parser.set_defaults(codec="stacodec", iterator_type="task")
+        parser.set_defaults(
+            codec="stacodec",
+            # ESPnet splits chunks only where all streams have one length: the task has its own.
+            iterator_type="task",
+            # Each turn trains one of generator and discriminator.
+            unused_parameters=True,
+            # Both devices' where there are GPUs: step counts are exchanged by the hosts.
+            dist_backend="auto",
+        )
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
@@ -137,10 +148,22 @@ class STACodecTask(GANCodecTask):
         check_token_files(iter_options.data_path_and_name_and_type, args.semantic_tokenizer)
         check_utterances(iter_options.data_path_and_name_and_type, iter_options.shape_files)
         if mode != "train":
-            return cls.build_sequence_iter_factory(args, iter_options, mode)
+            # Every rank gets whole batches: none is too small to be divided.
+            options = dataclasses.replace(iter_options, distributed=False)
+            factory = cls.build_sequence_iter_factory(args, options, mode)
+            return own_share(factory) if iter_options.distributed else factory
         # Short items are collated, which tells their lengths, instead of being dropped.
         frame_rule = FrameRule(args.frame_shift, args.fs)
         check_windows(args, frame_rule)
+        if args.batch_size < world_size():
+            raise ConfigError(
+                f"batch_size {args.batch_size} is less than the {world_size()} processes of this"
+                " training, which divide each batch; raise it, or train with fewer."
+            )
+        if args.num_iters_per_epoch is not None:
+            # ESPnet counts the utterances of each rank.
+            own = max(1, args.num_iters_per_epoch // world_size())
+            iter_options = dataclasses.replace(iter_options, num_iters_per_epoch=own)
         options = argparse.Namespace(**vars(args) | {"chunk_discard_short_samples": False})
         return AlignedChunkIterFactory(
             cls.build_chunk_iter_factory(options, iter_options, mode),
@@ -151,10 +174,23 @@ class STACodecTask(GANCodecTask):
     @classmethod
     @typechecked
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """Train; the experiment folder gets its own copy of the tokenizer first."""
+        """Train; the experiment folder gets its own copy of the tokenizer first.
+
+        Raises:
+            ConfigError: If the options do not fit the experiment, or each other.
+        """
+        if args.ngpu > 1 and not args.distributed:
+            raise ConfigError(
+                f"ngpu {args.ngpu} in one process would lose what codebooks learn on all GPUs but"
+                " one; give --ngpu on the command line of `python -m espnet_stacodec.bin.train`,"
+                " which starts a process for each."
+            )
+        if args.dist_backend == "auto":
+            args.dist_backend = "cpu:gloo,cuda:nccl" if args.ngpu > 0 else "gloo"
         if not args.collect_stats:
             check_started(args, with_tokenizer(args))
-        if args.semantic_tokenizer and not args.collect_stats:
+        is_first = not args.distributed or not get_rank(args.dist_rank, args.dist_launcher)
+        if args.semantic_tokenizer and not args.collect_stats and is_first:
             keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
         super().main_worker(args)
 

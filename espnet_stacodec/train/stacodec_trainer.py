@@ -1,13 +1,11 @@
-"""ESPnet's GAN trainer, with a late adversary and objective scores in the log."""
+"""ESPnet's GAN trainer: equal on any number of processes, with objective scores in the log."""
 
 import argparse
 import dataclasses
-import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -19,11 +17,12 @@ from espnet2.train.reporter import Reporter, SubReporter
 from espnet2.utils.build_dataclass import build_dataclass
 from torch import nn
 
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.gan_codec.distributed import barrier, gather_objects
 from espnet_stacodec.train import checkpoint_recovery, learning_rates, weight_average
-
-Batch = tuple[list[str], dict[str, torch.Tensor]]
+from espnet_stacodec.train.gan_steps import Batch, GANSteps, codec_of
+from espnet_stacodec.train.validation import Validation
 
 
 @dataclasses.dataclass
@@ -32,6 +31,8 @@ class STACodecTrainerOptions(GANTrainerOptions):
 
     num_scored_utts: int
     ema_decay: float
+    # Set from use_amp: ESPnet would scale the loss, which bfloat16 does not need.
+    bfloat16: bool = False
 
 
 class STACodecTrainer(GANTrainer):
@@ -40,7 +41,9 @@ class STACodecTrainer(GANTrainer):
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> STACodecTrainerOptions:
         """Build the options that the trainer reads."""
-        return build_dataclass(STACodecTrainerOptions, args)
+        return build_dataclass(
+            STACodecTrainerOptions, argparse.Namespace(bfloat16=False, **vars(args))
+        )
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -65,16 +68,18 @@ class STACodecTrainer(GANTrainer):
         """Train; a checkpoint that a kill left half-written is replaced by the one before it.
 
         Raises:
-            ConfigError: If `ema_decay` is not in [0, 1).
+            ConfigError: If an option has a value that cannot be trained with.
+            TrainingError: If the training diverges.
         """
-        decay = trainer_options.ema_decay
-        if not 0 <= decay < 1:
-            raise ConfigError(f"--ema_decay {decay} is not in [0, 1); the published one is 0.99.")
-        if decay:
-            weight_average.keep_average(kwargs["optimizers"][0], decay)
-        if trainer_options.resume and kwargs["distributed_option"].dist_rank in (None, 0):
-            checkpoint_recovery.recover(trainer_options.output_dir)
-        super().run(trainer_options=trainer_options, **kwargs)
+        options = _checked(trainer_options)
+        if options.ema_decay:
+            weight_average.keep_average(kwargs["optimizers"][0], options.ema_decay)
+        if options.resume:
+            if kwargs["distributed_option"].dist_rank in (None, 0):
+                checkpoint_recovery.recover(options.output_dir)
+            # The others look for the checkpoint next.
+            barrier()
+        super().run(trainer_options=options, **kwargs)
 
     @staticmethod
     def resume(
@@ -95,51 +100,40 @@ class STACodecTrainer(GANTrainer):
     def train_one_epoch(
         cls,
         *,
+        model: nn.Module,
+        iterator: Iterable[Batch],
         optimizers: Sequence[torch.optim.Optimizer],
+        schedulers: Sequence[AbsScheduler | None],
+        scaler: None,
+        reporter: SubReporter,
+        summary_writer,
         options: STACodecTrainerOptions,
-        **kwargs,
+        distributed_option: DistributedOption,
     ) -> bool:
         """Train one epoch, of which the average of the weights is left in the model if asked for.
 
         Returns:
-            Whether there was no step with finite gradients.
+            False: an epoch without any step that counts raises an error.
         """
         weight_average.exchange(optimizers[0])
         if not options.ema_decay:
             weight_average.forget_average(optimizers[0])
-        invalid = cls._train_one_epoch(optimizers=optimizers, options=options, **kwargs)
+        model.train()
+        autocast = torch.bfloat16 if options.bfloat16 else None
+        steps = GANSteps(model, optimizers, schedulers, reporter, options, autocast)
+        interval = options.log_interval or 100
+        for step in steps.run(iterator):
+            if step % interval == 0:
+                logging.info(reporter.log_message(-interval))
+                if summary_writer is not None:
+                    reporter.tensorboard_add_scalar(summary_writer, -interval)
+                if options.use_wandb:
+                    reporter.wandb_log()
         weight_average.exchange(optimizers[0])
-        return invalid
+        return False
 
     @classmethod
-    def _train_one_epoch(
-        cls,
-        *,
-        model: nn.Module,
-        iterator: Iterable[Batch],
-        options: GANTrainerOptions,
-        **kwargs,
-    ) -> bool:
-        """Train one epoch; before the adversary's start the discriminator's turn is skipped."""
-        codec = _codec(model)
-        remaining = getattr(codec, "adversary_start_step", 0) - int(
-            getattr(codec, "generator_steps", 0)
-        )
-        batches = iter(iterator)
-        if options.log_interval is None:
-            # ESPnet derives it from the iterator's length, which a part of an epoch does not have.
-            options = dataclasses.replace(options, log_interval=100)
-        invalid = True
-        if remaining > 0:
-            # A probability of one skips each turn of the discriminator, its optimizer and schedule.
-            alone = dataclasses.replace(options, skip_discriminator_prob=1.0)
-            first = itertools.islice(batches, remaining)
-            invalid = super().train_one_epoch(model=model, iterator=first, options=alone, **kwargs)
-        # Also with nothing left: other ranks may have more, and wait for this one to say so.
-        rest = super().train_one_epoch(model=model, iterator=batches, options=options, **kwargs)
-        return rest and invalid
-
-    @classmethod
+    @torch.no_grad()
     def validate_one_epoch(
         cls,
         *,
@@ -149,59 +143,84 @@ class STACodecTrainer(GANTrainer):
         options: STACodecTrainerOptions,
         distributed_option: DistributedOption,
     ) -> None:
-        """Validate, score some utterances, and keep the checkpoint of the epoch before."""
-        kept: list[dict[str, torch.Tensor]] = []
-        super().validate_one_epoch(
-            model=model,
-            iterator=_keep_items(iterator, options.num_scored_utts, kept),
-            reporter=reporter,
-            options=options,
-            distributed_option=distributed_option,
-        )
-        scores = objective_scores(_codec(model), kept)
+        """Validate, score some utterances, and keep the checkpoint of the epoch before.
+
+        Each rank validates batches of its own; the figures of all are put together.
+
+        Raises:
+            TrainingError: If what the best model is chosen by is not finite.
+        """
+        model.eval()
+        validation = Validation(getattr(model, "module", model), options)
+        figures, weight, kept = validation.run(iterator)
+        if weight:
+            reporter.register(figures, weight)
+            reporter.next()
+        scores = objective_scores(codec_of(model), kept)
         if scores:
             reporter.register(scores)
             reporter.next()
+        for phase, name, _ in options.best_model_criterion:
+            value = figures.get(name, scores.get(name, 0.0))
+            if phase == "valid" and not math.isfinite(value):
+                raise TrainingError(
+                    f"epoch {reporter.epoch}: {name} of the validation set is {value}; the training"
+                    " has diverged, or validation audio is broken. This epoch is not saved."
+                )
         if distributed_option.dist_rank in (None, 0):
             checkpoint_recovery.keep_previous(options.output_dir)
 
 
-def _codec(model: nn.Module) -> AbsGANCodec:
-    """Return the codec inside an ESPnet model, wrapped for data parallelism or not."""
-    return cast(AbsGANCodec, getattr(model, "module", model).codec)
+def _checked(options: STACodecTrainerOptions) -> STACodecTrainerOptions:
+    """Return the options as ESPnet's loop is to read them.
+
+    Raises:
+        ConfigError: If one has a value that cannot be trained with.
+    """
+    if not 0 <= options.ema_decay < 1:
+        raise ConfigError(
+            f"--ema_decay {options.ema_decay} is not in [0, 1); the published one is 0.99."
+        )
+    if options.train_dtype != "float32":
+        raise ConfigError(
+            f"--train_dtype {options.train_dtype} is not supported: codebooks are averages over"
+            " many steps; for mixed precision (bfloat16) give --use_amp true."
+        )
+    if options.use_amp and options.ngpu > 0 and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            "--use_amp trains in bfloat16, which this GPU does not have, and float16 is not"
+            " supported; leave it out."
+        )
+    changes = {"use_amp": False, "bfloat16": options.use_amp}
+    return dataclasses.replace(options, **changes)
 
 
-def _keep_items(
-    iterator: Iterable[Batch], count: int, kept: list[dict[str, torch.Tensor]]
-) -> Iterator[Batch]:
-    """Pass the batches on, and put the first `count` items, without padding, into `kept`."""
-    for ids, batch in iterator:
-        names = [name for name in batch if not name.endswith("_lengths")]
-        for row in range(min(len(ids), count - len(kept))):
-            lengths = {n: batch.get(f"{n}_lengths", [batch[n].shape[1]] * len(ids)) for n in names}
-            kept.append({n: batch[n][row : row + 1, : int(lengths[n][row])] for n in names})
-        yield ids, batch
-
-
-@torch.no_grad()
 def objective_scores(
     codec: AbsGANCodec, items: Sequence[dict[str, torch.Tensor]]
 ) -> dict[str, float]:
-    """Return the mean PESQ and STOI of items {"audio": (1, N), "semantic": (1, T)}.
+    """Return mean PESQ and STOI of all ranks' items {"audio": (1, N), "semantic": (1, T)}.
 
     Items for which a metric is not defined (silence, too short) do not count in it.
     """
     device = next(codec.parameters()).device
-    values: dict[str, list[float]] = {"pesq": [], "stoi": []}
+    scores = []
     for item in items:
         audio = item["audio"].to(device)
         semantic = item["semantic"].to(device) if "semantic" in item else None
         codes = codec.encode(audio.unsqueeze(1), semantic=semantic)
         estimate = codec.decode(codes)[0, 0, : audio.shape[1]].float().cpu().numpy()
         reference = audio[0].float().cpu().numpy()
-        values["pesq"].append(metrics.pesq_wb(reference, estimate))
-        values["stoi"].append(metrics.stoi_score(reference, estimate))
-    defined = {name: [v for v in vs if not math.isnan(v)] for name, vs in values.items()}
-    if items and not all(defined.values()):
+        scores.append(
+            {
+                "pesq": metrics.pesq_wb(reference, estimate),
+                "stoi": metrics.stoi_score(reference, estimate),
+            }
+        )
+    scores = [score for of_rank in gather_objects(scores).values for score in of_rank]
+    defined = {
+        name: [score[name] for score in scores if not math.isnan(score[name])]
+        for name in ("pesq", "stoi")
+    }
+    if scores and not all(defined.values()):
         logging.warning("No validation utterance could be scored; choose longer ones.")
-    return {name: float(np.mean(vs)) for name, vs in defined.items() if vs}
+    return {name: float(np.mean(values)) for name, values in defined.items() if values}

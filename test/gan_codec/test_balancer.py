@@ -54,11 +54,12 @@ def test_the_gradient_reaches_what_made_the_audio():
 
 def test_norms_are_running_means():
     balancer = Balancer({"a": 1.0}, decay=0.5)
-    for scale, expected in ((1.0, 5.0), (3.0, (0.5 * 5 + 15) / 1.5)):
+    # The first step is scaled by its own norm, the others by those before them: 5, then 15.
+    for scale, expected in ((1.0, 5.0), (3.0, 5.0), (1.0, (0.5 * 5 + 15) / 1.5)):
         audio = torch.zeros(1, 1, 2, requires_grad=True)
         loss = (audio * torch.tensor([3.0, 4.0])).sum() * scale
         balancer({"a": loss}, audio).backward()
-        # A mean without bias: the first norm counts whole, then half as much as the second.
+        # A mean without bias: the first norm counts half as much as the second.
         torch.testing.assert_close(
             gradient_of(audio)[0, 0], torch.tensor([3.0, 4.0]) * scale / expected
         )
@@ -98,3 +99,32 @@ def test_an_unknown_loss_is_not_dropped_in_silence():
     audio = torch.zeros(2, 1, 2, requires_grad=True)
     with pytest.raises(KeyError):
         Balancer({"a": 1.0})(losses_of(audio), audio)
+
+
+def test_the_passes_of_a_step_are_scaled_alike_and_change_the_means_once():
+    """Two passes of one item each give the gradients of one pass of two items."""
+
+    def halves(balancer: Balancer, first: bool) -> torch.Tensor:
+        audio = [torch.zeros(1, 1, 2, requires_grad=True) for _ in range(2)]
+
+        def losses(row: int) -> dict[str, torch.Tensor]:
+            # A zero in place of the other item.
+            whole = [torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)]
+            whole[row] = audio[row]
+            return losses_of(torch.cat(whole))
+
+        if first:
+            for row in (0, 1):
+                balancer.measure(losses(row), audio[row], is_first=row == 0)
+        for row in (0, 1):
+            balancer(losses(row), audio[row], is_last=row == 1).backward()
+        return torch.cat([gradient_of(item) for item in audio])
+
+    one, other = Balancer({"a": 1.0, "b": 3.0}), Balancer({"a": 1.0, "b": 3.0})
+    for step in range(3):
+        audio = torch.zeros(2, 1, 2, requires_grad=True)
+        assert one.knows(losses_of(audio)) == (step > 0)
+        one(losses_of(audio), audio).backward()
+        torch.testing.assert_close(halves(other, first=step == 0), gradient_of(audio))
+        for name, value in one.state_dict().items():
+            torch.testing.assert_close(value, other.state_dict()[name])

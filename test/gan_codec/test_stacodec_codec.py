@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.gan_codec.batch_part import BatchPart
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.stacodec import STACodec
@@ -168,7 +169,8 @@ def test_the_loss_weights_set_the_gradient_at_the_audio(build, batch):
     alone = {"reconstruct_loss": 1.0, "mel_loss": 0.0}
     codec = build(adversary_start_step=100, loss_weights=alone, lambda_commit=0.0)
     reference = build(adversary_start_step=100, lambda_commit=0.0)
-    generated = reference._generate(batch["audio"].unsqueeze(1), batch["semantic"], None)
+    part = BatchPart.alone(reference.measure(batch["audio"]))
+    generated = reference._generate(batch["audio"].unsqueeze(1), batch["semantic"], None, part)
     torch.nn.functional.l1_loss(generated.audio, batch["audio"].unsqueeze(1)).backward()
     codec(**batch)["loss"].backward()
     for one, other in zip(

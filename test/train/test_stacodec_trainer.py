@@ -1,73 +1,54 @@
-"""The trainer: the adversary's turn, and scores that are heard."""
+"""The trainer: what it refuses, validation on several ranks, and scores that are heard."""
 
 import dataclasses
+import itertools
+import json
 import logging
+import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from espnet2.train.gan_trainer import GANTrainer
+from espnet2.train.distributed_utils import DistributedOption
+from espnet2.train.reporter import Reporter
+from training_ranks import run_ranks
 
+from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.train import stacodec_trainer
 from espnet_stacodec.train.stacodec_trainer import (
     STACodecTrainer,
     STACodecTrainerOptions,
     objective_scores,
 )
+from espnet_stacodec.train.validation import Validation, keep_items
 
 
 @dataclasses.dataclass
 class Options:
-    """The options of ESPnet's loop that are looked at."""
+    """The options that are checked before a training."""
 
-    log_interval: int | None = None
-    skip_discriminator_prob: float = 0.0
-
-
-class Parts:
-    """Stands in for ESPnet's training loop: notes which batches it is given, and how."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[float, list]] = []
-
-    def __call__(self, *, iterator, options, **kwargs) -> bool:
-        self.calls.append((options.skip_discriminator_prob, list(iterator)))
-        return not self.calls[-1][1]
+    ema_decay: float = 0.0
+    train_dtype: str = "float32"
+    use_amp: bool = False
+    ngpu: int = 0
+    bfloat16: bool = False
 
 
-@pytest.mark.parametrize(
-    ("done", "batches", "expected"),
-    [
-        (0, 5, [(1.0, [0, 1, 2]), (0.0, [3, 4])]),
-        (2, 5, [(1.0, [0]), (0.0, [1, 2, 3, 4])]),
-        (3, 2, [(0.0, [0, 1])]),
-        (9, 2, [(0.0, [0, 1])]),
-        # With nothing left the loop still runs: it tells the other ranks that this one stops.
-        (0, 2, [(1.0, [0, 1]), (0.0, [])]),
-        (0, 3, [(1.0, [0, 1, 2]), (0.0, [])]),
-    ],
-)
-def test_an_epoch_is_split_where_the_adversary_starts(monkeypatch, done, batches, expected):
-    parts = Parts()
-    monkeypatch.setattr(GANTrainer, "train_one_epoch", parts)
-    codec = SimpleNamespace(adversary_start_step=3, generator_steps=torch.tensor(done))
-    model: Any = SimpleNamespace(codec=codec)
-    iterator: Any = range(batches)
-    options: Any = Options()
-    invalid = STACodecTrainer._train_one_epoch(model=model, iterator=iterator, options=options)
-    assert parts.calls == expected
-    assert invalid is False
+def test_mixed_precision_is_bfloat16_without_espnets_scaled_losses(monkeypatch):
+    checked = stacodec_trainer._checked(Options(use_amp=True))  # type: ignore[arg-type]
+    assert checked.bfloat16 and not checked.use_amp
+    assert not stacodec_trainer._checked(Options()).bfloat16  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(ConfigError, match="--use_amp trains in bfloat16, which this GPU"):
+        stacodec_trainer._checked(Options(use_amp=True, ngpu=1))  # type: ignore[arg-type]
 
 
-def test_codecs_without_a_late_adversary_train_as_ever(monkeypatch):
-    parts = Parts()
-    monkeypatch.setattr(GANTrainer, "train_one_epoch", parts)
-    model: Any = SimpleNamespace(module=SimpleNamespace(codec=SimpleNamespace()))
-    options: Any = Options()
-    assert STACodecTrainer._train_one_epoch(model=model, iterator=[], options=options) is True
-    assert parts.calls == [(0.0, [])]
+def test_half_precision_of_all_weights_is_refused():
+    with pytest.raises(ConfigError, match="--train_dtype float16 is not supported"):
+        stacodec_trainer._checked(Options(train_dtype="float16"))  # type: ignore[arg-type]
 
 
 def test_the_options_know_the_number_of_scored_utterances():
@@ -104,20 +85,82 @@ def test_scores_are_means_over_what_can_be_scored(toy_utterance, caplog):
     assert caplog.text.count("could be scored") == 1
 
 
-def test_items_are_kept_without_their_padding():
+def padded_batches() -> list[tuple[list[str], dict[str, torch.Tensor]]]:
     audio, tokens = torch.arange(24.0).reshape(3, 8), torch.arange(12).reshape(3, 4)
-    batches = [
+    return [
         (["a", "b"], {"audio": audio[:2], "audio_lengths": torch.tensor([8, 5]),
                       "semantic": tokens[:2], "semantic_lengths": torch.tensor([4, 3])}),
         (["c"], {"audio": audio[2:], "semantic": tokens[2:]}),
         (["d"], {"audio": audio[:1], "semantic": tokens[:1]}),
     ]  # fmt: skip
-    kept: list = []
-    passed = list(stacodec_trainer._keep_items(batches, 3, kept))
-    assert [ids for ids, _ in passed] == [["a", "b"], ["c"], ["d"]]
+
+
+def test_items_are_kept_without_their_padding():
+    (ids, first), (other_ids, second), _ = padded_batches()
+    kept = keep_items(ids, first, 3) + keep_items(other_ids, second, 1)
     lengths = [(item["audio"].shape, item["semantic"].shape) for item in kept]
     assert lengths == [((1, 8), (1, 4)), ((1, 5), (1, 3)), ((1, 8), (1, 4))]
-    assert np.array_equal(kept[1]["audio"][0], audio[1, :5])
-    none: list = []
-    list(stacodec_trainer._keep_items(batches, 0, none))
-    assert none == []
+    assert np.array_equal(kept[1]["audio"][0], first["audio"][1, :5])
+    assert keep_items(ids, first, 0) == keep_items(ids, first, -1) == []
+
+
+class Loudness(torch.nn.Module):
+    """A model whose figures are means over the items of a batch."""
+
+    def forward(self, audio, forward_generator, **kwargs):
+        name = "mel_loss" if forward_generator else "real_loss"
+        return {"stats": {name: audio.mean(), "none": None}, "weight": len(audio)}
+
+
+def validated(rank: int = 0, ranks: int = 1) -> tuple:
+    """Validate every W-th batch; return figures, their weight, and what is scored, by its audio."""
+    options: Any = SimpleNamespace(
+        ngpu=0, generator_first=False, no_forward_run=False, num_scored_utts=3
+    )
+    figures, weight, kept = Validation(Loudness(), options).run(padded_batches()[rank::ranks])
+    return figures, weight, [item["audio"].tolist() for item in kept]
+
+
+def validate_rank(rank: int, ranks: int, folder: Path) -> None:
+    (folder / f"{rank}.json").write_text(json.dumps(validated(rank, ranks)))
+
+
+def test_figures_of_all_items_count_alike():
+    figures, weight, scored = validated()
+    every = [batch["audio"].mean() * len(ids) for ids, batch in padded_batches()]
+    assert figures == pytest.approx(dict.fromkeys(["mel_loss", "real_loss"], sum(every) / 4))
+    assert weight == 4 and len(scored) == 3
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_every_utterance_is_validated_once_on_any_number_of_ranks(tmp_path, ranks):
+    """Also where there are fewer batches than ranks; the same ones are scored."""
+    run_ranks(validate_rank, tmp_path, ranks=ranks)
+    figures, weight, scored = validated()
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(ranks)]
+    for one in found:
+        assert (one[0], one[1]) == (pytest.approx(figures), weight)
+    assert sorted(itertools.chain(*(one[2] for one in found))) == sorted(scored)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_best_model_is_not_chosen_by_what_is_not_finite(monkeypatch, value, tmp_path):
+    options: Any = SimpleNamespace(
+        best_model_criterion=[["valid", "mel_loss", "min"]], output_dir=tmp_path
+    )
+    monkeypatch.setattr(Validation, "__init__", lambda *args: None)
+    monkeypatch.setattr(Validation, "run", lambda *args: ({"mel_loss": value}, 1.0, []))
+    (tmp_path / "checkpoint.pth").touch()
+    model: Any = SimpleNamespace(eval=lambda: None, codec=Echo())
+    with (
+        Reporter(1).observe("valid") as reporter,
+        pytest.raises(TrainingError, match=f"epoch 1: mel_loss of the validation set is {value}"),
+    ):
+        STACodecTrainer.validate_one_epoch(
+            model=model,
+            iterator=[],
+            reporter=reporter,
+            options=options,
+            distributed_option=DistributedOption(),
+        )
+    assert (tmp_path / "checkpoint.pth").exists()

@@ -6,7 +6,6 @@ STACodec, arXiv 2602.06180.
 import torch
 
 from espnet_stacodec.errors import TokenError
-from espnet_stacodec.gan_codec.distributed import all_gather_frames, all_reduce_sum
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 
 
@@ -56,18 +55,15 @@ class AssignedCodebook(Codebook):
         All others lie at the mean of all frames, with weight zero: the first update that meets
         their token moves them onto the mean of its frames.
         """
-        mean = all_gather_frames(frames).mean(0)
-        self._place(mean.expand_as(self.embed), torch.zeros_like(self.cluster_size))
+        self._place(frames.mean(0).expand_as(self.embed), torch.zeros_like(self.cluster_size))
         # At once, so that the next layers start on what this one will leave.
         self.update(frames, self.choose(frames, tokens))
 
     @torch.no_grad()
-    def update(self, frames: torch.Tensor, codes: torch.Tensor) -> None:
-        """Let each token's entry follow its frames (N, D)."""
-        super().update(frames, codes)
-        seen = codes.bincount(minlength=self.size)
-        all_reduce_sum(seen)
-        self.seen.logical_or_(seen > 0)
+    def follow(self, counts: torch.Tensor, sums: torch.Tensor) -> None:
+        """Let each token's entry follow its frames: their counts (K,) and sums (K, D)."""
+        super().follow(counts, sums)
+        self.seen.logical_or_(counts > 0)
 
     def replace_dead(self, frames: torch.Tensor, seed: int) -> None:
         """Do nothing: an entry belongs to its token."""
@@ -80,8 +76,8 @@ class FrozenAssignedCodebook(AssignedCodebook):
     """
 
     @torch.no_grad()
-    def update(self, frames: torch.Tensor, codes: torch.Tensor) -> None:
+    def follow(self, counts: torch.Tensor, sums: torch.Tensor) -> None:
         """Place the entries of tokens that are met for the first time; leave all others."""
         placed, entries = self.seen.clone().unsqueeze(1), self.embed.clone()
-        super().update(frames, codes)
+        super().follow(counts, sums)
         self.embed.copy_(torch.where(placed, entries, self.embed))

@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-from espnet_stacodec.gan_codec.distributed import all_gather_frames, all_reduce_sum
-
 # Below this weight an entry keeps its place: sum / weight would be made of rounding errors.
 SMALLEST_WEIGHT = 1e-10
 
@@ -71,12 +69,11 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def initialize(self, frames: torch.Tensor, tokens: torch.Tensor | None, seed: int) -> None:
-        """Place the entries on the k-means centroids of frames (N, D), the same on all ranks.
+        """Place the entries on the k-means centroids of frames (N, D).
 
         With fewer frames than entries each frame becomes an entry; the rest repeat some of them
         with weight zero, and dead-code replacement moves them later.
         """
-        frames = all_gather_frames(frames)
         if len(frames) > self.size:
             from sklearn.cluster import KMeans  # a second, which only a training should take
 
@@ -92,24 +89,38 @@ class Codebook(nn.Module):
         self._place(entries.to(self.embed), counts.to(self.embed))
 
     @torch.no_grad()
-    def update(self, frames: torch.Tensor, codes: torch.Tensor) -> None:
-        """Let the entries follow the frames (N, D) that chose codes (N,), on all ranks together."""
-        counts = codes.bincount(minlength=self.size).to(self.cluster_size)
-        sums = torch.zeros_like(self.embed_sum).index_add_(0, codes, frames)
-        all_reduce_sum(counts, sums)
+    def tally(self, frames: torch.Tensor, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how many frames (N, D) chose each entry by codes (N,), and their sums.
+
+        Frames that are not finite count nowhere: a single one would make its entry NaN for ever.
+
+        Returns:
+            (K,) counts and (K, D) sums.
+        """
+        finite = frames.isfinite().all(1)
+        counts = torch.zeros_like(self.cluster_size).index_add_(0, codes, finite.to(frames))
+        valid = frames.masked_fill(~finite.unsqueeze(1), 0.0)
+        return counts, torch.zeros_like(self.embed_sum).index_add_(0, codes, valid)
+
+    @torch.no_grad()
+    def follow(self, counts: torch.Tensor, sums: torch.Tensor) -> None:
+        """Let the entries follow the frames of a step: their counts (K,) and sums (K, D)."""
         self.cluster_size.lerp_(counts, 1 - self.decay)
         self.embed_sum.lerp_(sums, 1 - self.decay)
         weight = self.cluster_size.clamp(min=SMALLEST_WEIGHT).unsqueeze(1)
         followed = (self.cluster_size > SMALLEST_WEIGHT).unsqueeze(1)
         self.embed.copy_(torch.where(followed, self.embed_sum / weight, self.embed))
 
+    def update(self, frames: torch.Tensor, codes: torch.Tensor) -> None:
+        """Let the entries follow the frames (N, D) that chose codes (N,)."""
+        self.follow(*self.tally(frames, codes))
+
     @torch.no_grad()
     def replace_dead(self, frames: torch.Tensor, seed: int) -> None:
-        """Move entries that are hardly used onto random frames (N, D), the same on all ranks.
+        """Move entries that are hardly used onto random frames (N, D).
 
         A replaced entry starts with the average weight, so that the next update does not undo it.
         """
-        frames = all_gather_frames(frames)
         average = self.cluster_size.mean()
         dead = self.cluster_size < self.dead_code_threshold * average
         generator = torch.Generator().manual_seed(seed)

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from espnet_stacodec.errors import ModelError, TokenError
+from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
+from espnet_stacodec.gan_codec.distributed import all_gather_frames, all_reduce_sum
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 from espnet_stacodec.gan_codec.step_counter import StepCounter
 
@@ -61,6 +63,10 @@ class ResidualQuantizer(StepCounter):
         self.dead_code_interval = dead_code_interval
         self.dropout = dropout
         self.seed = seed
+        self._begun = False
+        # What the passes of a step have met so far, by layer.
+        self._tallies: list[torch.Tensor] | None = None
+        self._received: list[torch.Tensor] = []
 
     @property
     def codebooks(self) -> list[Codebook]:
@@ -72,6 +78,7 @@ class ResidualQuantizer(StepCounter):
         latents: torch.Tensor,
         tokens: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
+        part: BatchPart | None = None,
     ) -> Quantized:
         """Quantize; in training mode also update the codebooks with these latents.
 
@@ -79,6 +86,7 @@ class ResidualQuantizer(StepCounter):
             latents: (B, D, T).
             tokens: (B, T) semantic tokens, where a layer is assigned; read only where valid.
             mask: (B, T) true where a frame is valid; None if all are.
+            part: Of a step's batch that these items are; None for all of it.
 
         Raises:
             TokenError: If an assigned layer gets no tokens, or tokens of another length.
@@ -89,15 +97,17 @@ class ResidualQuantizer(StepCounter):
                 f"Semantic tokens of shape {tuple(tokens.shape)} do not fit latents of"
                 f" {latents.shape[0]} utterances and {latents.shape[2]} frames."
             )
+        if part is None:
+            part = _alone(latents)
         # Codebooks are averages over many steps: half precision would lose the small increments.
         with torch.autocast(latents.device.type, enabled=False):
-            frames = _valid(latents.float().transpose(1, 2), mask)
-            frame_tokens = None if tokens is None else _valid(tokens, mask)
-            entries, codes, commitment_loss = self._quantize(frames, frame_tokens)
+            frames = valid_frames(latents.float().transpose(1, 2), mask)
+            frame_tokens = None if tokens is None else valid_frames(tokens, mask)
+            entries, codes, commitment_loss = self._quantize(frames, frame_tokens, part)
         shape = latents.shape[::2]
         quantized = sum(
             layer * kept.unsqueeze(1)
-            for layer, kept in zip(entries, self._kept_layers(shape, mask, frames), strict=True)
+            for layer, kept in zip(entries, self._kept_layers(shape, mask, part), strict=True)
         )
         first = entries[0]
         if self.training:
@@ -111,45 +121,106 @@ class ResidualQuantizer(StepCounter):
             commitment_loss=commitment_loss,
         )
 
+    @property
+    def begun(self) -> bool:
+        """Whether the codebooks have entries."""
+        return self._begun or self.count() > 0
+
+    @torch.no_grad()
+    def begin(self, frames: torch.Tensor, tokens: torch.Tensor | None) -> None:
+        """Place the entries of all layers by frames (N, D) and tokens (N,) of all ranks.
+
+        Frames that are not finite are left out; with none left, the next batch is waited for.
+        """
+        columns = (
+            frames.float() if tokens is None else torch.cat([frames.float(), tokens[:, None]], 1)
+        )
+        columns = all_gather_frames(columns[frames.isfinite().all(1)])
+        if not len(columns):
+            return
+        if tokens is None:
+            residual = columns
+        else:
+            residual, tokens = columns[:, :-1], columns[:, -1].long()
+        for index, layer in enumerate(self.codebooks):
+            layer.initialize(residual, tokens, mixed_seed(self.seed, 0, index))
+            residual = residual - layer.lookup(layer.choose(residual, tokens))
+        self._begun = True
+
     def _quantize(
-        self, frames: torch.Tensor, tokens: torch.Tensor | None
+        self, frames: torch.Tensor, tokens: torch.Tensor | None, part: BatchPart
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         """Quantize frames (N, D); returns entries (N, D) and codes (N,) by layer, and the loss."""
-        step = self.count()
-        if step == 0 and not self.training:
-            raise ModelError("The codebooks are untrained; load or train a model before encoding.")
+        if not self.begun:
+            if not self.training:
+                raise ModelError(
+                    "The codebooks are untrained; load or train a model before encoding."
+                )
+            self.begin(frames.detach(), tokens)
         residual = frames
-        chosen_entries, codes, losses = [], [], []
-        for index, layer in enumerate(self.codebooks):
-            received = residual.detach()
-            seed = mixed_seed(self.seed, step, index)
-            if self.training and step == 0:
-                layer.initialize(received, tokens, seed)
-            chosen = layer.choose(received, tokens)
+        chosen_entries, codes, losses, received = [], [], [], []
+        for layer in self.codebooks:
+            received.append(residual.detach())
+            chosen = layer.choose(received[-1], tokens)
             entries = layer.lookup(chosen)
             losses.append(nn.functional.mse_loss(residual, entries))
             residual = residual - entries
             chosen_entries.append(entries)
             codes.append(chosen)
-            if self.training:
-                layer.update(received, chosen)
-                if (step + 1) % self.dead_code_interval == 0:
-                    layer.replace_dead(received, seed)
-        if self.training:
-            self.advance()
+        if self.training and part.learns and self.begun:
+            self._learn(received, codes, part)
         return chosen_entries, codes, torch.stack(losses).mean()
 
+    @torch.no_grad()
+    def _learn(
+        self, received: list[torch.Tensor], codes: list[torch.Tensor], part: BatchPart
+    ) -> None:
+        """Let the codebooks follow what each layer received (N, D) and chose (N,).
+
+        They change when the passes of a step are complete, with what all ranks have met.
+        """
+        tallies = [
+            tally
+            for layer, frames, chosen in zip(self.codebooks, received, codes, strict=True)
+            for tally in layer.tally(frames, chosen)
+        ]
+        if self._tallies is not None:
+            tallies = [one + other for one, other in zip(self._tallies, tallies, strict=True)]
+        self._tallies = tallies
+        step = self.count()
+        replacing = (step + 1) % self.dead_code_interval == 0
+        if replacing:
+            self._received.append(torch.cat(received, 1))
+        if not part.is_last:
+            return
+        all_reduce_sum(*tallies)
+        for index, layer in enumerate(self.codebooks):
+            layer.follow(tallies[2 * index], tallies[2 * index + 1])
+        if replacing:
+            met = torch.cat(self._received)
+            met = all_gather_frames(met[met.isfinite().all(1)])
+            if len(met):
+                for index, (layer, frames) in enumerate(
+                    zip(self.codebooks, met.split(received[0].shape[1], 1), strict=True)
+                ):
+                    layer.replace_dead(frames, mixed_seed(self.seed, step, index))
+        self._tallies, self._received = None, []
+        self.advance()
+
     def _kept_layers(
-        self, shape: torch.Size, mask: torch.Tensor | None, frames: torch.Tensor
+        self, shape: torch.Size, mask: torch.Tensor | None, part: BatchPart
     ) -> torch.Tensor:
         """Return (n, N): 1 where a layer counts for a frame, 0 where it is dropped."""
-        layers = torch.arange(len(self.layers), device=frames.device).unsqueeze(1)
-        kept = torch.full(shape[:1], len(self.layers), device=frames.device)
+        device = self.updates.device
+        layers = torch.arange(len(self.layers), device=device).unsqueeze(1)
+        kept = torch.full(shape[:1], len(self.layers), device=device)
         if self.training and self.dropout > 0:
-            drawn = torch.randint(1, len(self.layers) + 1, shape[:1], device=frames.device)
-            dropped = torch.rand(shape[:1], device=frames.device) < self.dropout
-            kept = torch.where(dropped, drawn, kept)
-        return (layers < _valid(kept.unsqueeze(1).expand(shape), mask)).to(frames)
+            # For the whole batch, so that ranks drop different layers.
+            size = (part.whole.items,)
+            drawn = torch.randint(1, len(self.layers) + 1, size, device=device)
+            dropped = torch.rand(size, device=device) < self.dropout
+            kept = torch.where(part.own(dropped), part.own(drawn), kept)
+        return (layers < valid_frames(kept.unsqueeze(1).expand(shape), mask)).float()
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the latents (B, D, T) of codes (n, B, T) of the first n layers; -1 gives zeros."""
@@ -189,7 +260,13 @@ def mixed_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _valid(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _alone(latents: torch.Tensor) -> BatchPart:
+    """Return the part of latents (B, D, T) that are the whole batch."""
+    items, _, frames = latents.shape
+    return BatchPart.alone(BatchSize(items, 0, items * frames, frames))
+
+
+def valid_frames(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Return the valid frames of values (B, T, ...) as (N, ...)."""
     return values.flatten(0, 1) if mask is None else values[mask]
 

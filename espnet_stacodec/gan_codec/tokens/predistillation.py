@@ -11,7 +11,9 @@ from torch import nn
 
 from espnet_stacodec.config import construct
 from espnet_stacodec.errors import TokenError
+from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import WindowedTransformer
+from espnet_stacodec.gan_codec.distributed import all_reduce_sum
 from espnet_stacodec.gan_codec.lengths import length_mask
 from espnet_stacodec.gan_codec.step_counter import StepCounter
 from espnet_stacodec.gan_codec.tokens.source import Tokens, TokenSource
@@ -65,7 +67,11 @@ class Predistillation(StepCounter, TokenSource):
         return self.head(self.transformer(latents, lengths).transpose(1, 2))
 
     def forward(
-        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+        self,
+        latents: torch.Tensor,
+        given: torch.Tensor | None,
+        lengths: torch.Tensor | None,
+        part: BatchPart | None = None,
     ) -> Tokens:
         """Predict the tokens; with given ones also return the loss and the accuracy.
 
@@ -77,39 +83,61 @@ class Predistillation(StepCounter, TokenSource):
                 "Semantic pre-distillation learns from semantic tokens and got none: train it"
                 " with `python -m espnet_stacodec.bin.train` and the tokens of stage 3."
             )
-        logits = self.logits(self.masking(latents) if self.training else latents, lengths)
+        items, _, frames = latents.shape
+        part = part or BatchPart.alone(BatchSize(items, 0, items * frames, frames))
+        masked = self.masking(latents, lengths, part) if self.training else latents
+        logits = self.logits(masked, lengths)
         predicted = logits.argmax(2)
         if given is None:
             return Tokens(predicted)
-        valid = torch.ones_like(given, dtype=torch.bool)
-        if lengths is not None:
-            valid = length_mask(lengths, given.shape[1])
-        loss = nn.functional.cross_entropy(
-            logits.float().transpose(1, 2), given.masked_fill(~valid, IGNORED)
-        )
-        statistics = self._statistics(predicted[valid], given[valid])
+        valid = None if lengths is None else length_mask(lengths, given.shape[1])
+        targets = given if valid is None else given.masked_fill(~valid, IGNORED)
+        loss = nn.functional.cross_entropy(logits.float().transpose(1, 2), targets)
+        statistics = self._statistics(logits, predicted, targets, part)
         if self.training:
-            predicted = self._mixed(predicted, given)
+            predicted = self._mixed(predicted, given, part)
         return Tokens(predicted, self.loss_weight * loss, statistics)
 
-    def _mixed(self, predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-        """Return (B, T): the share of true tokens that this step is to have, else predictions."""
+    def _mixed(self, predicted: torch.Tensor, true: torch.Tensor, part: BatchPart) -> torch.Tensor:
+        """Return (B, T) tokens: the step's share of true ones, else predictions."""
         total = self.scheduled_sampling_steps
         share = 1 - self.count() / total if total else 0.0
-        self.advance()
+        if part.learns and part.is_last:
+            self.advance()
         if share <= 0:
             return predicted
-        return torch.where(torch.rand(true.shape, device=true.device) < share, true, predicted)
+        # For the whole batch, whatever its padding: ranks draw different frames.
+        drawn = torch.rand(part.whole.items, part.whole.longest, device=true.device) < share
+        return torch.where(part.own(drawn)[:, : true.shape[1]], true, predicted)
 
     @torch.no_grad()
-    def _statistics(self, predicted: torch.Tensor, true: torch.Tensor) -> dict[str, torch.Tensor]:
-        """predicted, true: (N,) of valid frames. Returns the accuracy, and the majority class's.
+    def _statistics(
+        self,
+        logits: torch.Tensor,
+        predicted: torch.Tensor,
+        targets: torch.Tensor,
+        part: BatchPart,
+    ) -> dict[str, torch.Tensor]:
+        """Return the accuracy, and the majority class's: the most frequent token of the training.
 
-        The majority class is the most frequent token of the training.
+        Args:
+            logits: (B, T, K).
+            predicted: (B, T).
+            targets: (B, T) true tokens; IGNORED where padded.
+            part: Of a step's batch that these items are.
         """
-        if self.training:
-            self.token_counts += true.bincount(minlength=len(self.token_counts))
+        valid = targets != IGNORED
+        total = valid.sum().clamp(min=1)
+        if self.training and part.learns:
+            # Frames that are not finite are no sign of how frequent a token is.
+            counted = (valid & logits.isfinite().all(2)).flatten()
+            counts = torch.zeros_like(self.token_counts).index_add_(
+                0, targets.clamp(min=0).flatten(), counted.long()
+            )
+            all_reduce_sum(counts)
+            self.token_counts += counts
         return {
-            "token_accuracy": (predicted == true).float().mean(),
-            "majority_token_accuracy": (true == self.token_counts.argmax()).float().mean(),
+            "token_accuracy": (valid & (predicted == targets)).sum() / total,
+            "majority_token_accuracy": (valid & (targets == self.token_counts.argmax())).sum()
+            / total,
         }

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from espnet_stacodec.errors import TokenError
+from espnet_stacodec.gan_codec.batch_part import BatchPart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Tokens:
 
     Attributes:
         values: (B, T) int64, the token to assign to each frame; None where none are assigned.
-        loss: () what the source itself is trained on, weighted; None where there is nothing.
+        loss: () what the source itself is trained on, weighted, a mean over valid frames; None
+            where there is nothing.
         statistics: Figures to log, by name.
     """
 
@@ -47,7 +49,11 @@ class TokenSource(nn.Module):
     needs_tokens = False
 
     def forward(
-        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+        self,
+        latents: torch.Tensor,
+        given: torch.Tensor | None,
+        lengths: torch.Tensor | None,
+        part: BatchPart | None = None,
     ) -> Tokens:
         """Choose the tokens.
 
@@ -55,6 +61,7 @@ class TokenSource(nn.Module):
             latents: (B, D, T) encoder output.
             given: (B, T) tokens that came with the audio, or None.
             lengths: (B,) valid frames; None if all T are.
+            part: Of a step's batch that these items are; None for all of it.
         """
         raise NotImplementedError
 
@@ -63,7 +70,11 @@ class NoTokens(TokenSource):
     """Plain residual quantization: tokens play no part, whether there are any or not."""
 
     def forward(
-        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+        self,
+        latents: torch.Tensor,
+        given: torch.Tensor | None,
+        lengths: torch.Tensor | None,
+        part: BatchPart | None = None,
     ) -> Tokens:
         """Return no tokens."""
         return Tokens(None)
@@ -75,7 +86,11 @@ class GivenTokens(TokenSource):
     needs_tokens = True
 
     def forward(
-        self, latents: torch.Tensor, given: torch.Tensor | None, lengths: torch.Tensor | None
+        self,
+        latents: torch.Tensor,
+        given: torch.Tensor | None,
+        lengths: torch.Tensor | None,
+        part: BatchPart | None = None,
     ) -> Tokens:
         """Return the given tokens.
 

@@ -5,6 +5,7 @@ import dataclasses
 import torch
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +30,39 @@ class SpanMask:
         if not 0 <= self.probability <= 1:
             raise ConfigError(f"masking: probability {self.probability} is outside 0..1.")
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (B, D, T). Returns it with the spans set to zero."""
-        features = self._spans(x, x.shape[1], self.feature_spans, self.feature_length)
-        frames = self._spans(x, x.shape[2], self.time_spans, self.time_length)
-        return x.masked_fill(features.unsqueeze(2) | frames.unsqueeze(1), 0.0)
+    def __call__(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        part: BatchPart | None = None,
+    ) -> torch.Tensor:
+        """Return x with the spans set to zero.
 
-    def _spans(self, x: torch.Tensor, places: int, spans: int, length: int) -> torch.Tensor:
-        """Return a (B, places) mask with `spans` spans in the items that are drawn."""
-        batch = len(x)
-        drawn = torch.rand(batch, 1, device=x.device) < self.probability
-        # Uniform over all places where a whole span fits.
-        last = max(places - length, 0)
-        starts = torch.randint(last + 1, (batch, spans, 1), device=x.device)
-        offset = torch.arange(places, device=x.device) - starts
+        Args:
+            x: (B, D, T).
+            lengths: (B,) valid frames, in which the spans lie; None if all T are.
+            part: Of a step's batch that these items are; None for all of it.
+        """
+        items, dimension, frames = x.shape
+        part = part or BatchPart.alone(BatchSize(items, 0, 0, frames))
+        every = x.new_full((items,), dimension)
+        features = self._spans(every, dimension, self.feature_spans, self.feature_length, part)
+        valid = x.new_full((items,), frames) if lengths is None else lengths
+        times = self._spans(valid, frames, self.time_spans, self.time_length, part)
+        return x.masked_fill(features.unsqueeze(2) | times.unsqueeze(1), 0.0)
+
+    def _spans(
+        self, valid: torch.Tensor, places: int, spans: int, length: int, part: BatchPart
+    ) -> torch.Tensor:
+        """Return a (B, places) mask with `spans` spans in the items that are drawn.
+
+        Drawn for the whole batch, whatever its padding: ranks hide different spans, and a batch is
+        hidden alike however it is divided. Uniform over all places of (B,) `valid` ones where a
+        whole span fits.
+        """
+        device = valid.device
+        drawn = part.own(torch.rand(part.whole.items, 1, device=device)) < self.probability
+        last = (valid - length).clamp(min=0).unsqueeze(1)
+        starts = part.own(torch.rand(part.whole.items, spans, device=device)) * (last + 1)
+        offset = torch.arange(places, device=device) - starts.floor().unsqueeze(2)
         return drawn & ((offset >= 0) & (offset < length)).any(1)
