@@ -74,15 +74,21 @@ def assert_close(one: dict, other: dict, what: str) -> None:
     assert one.keys() == other.keys()
     for name, value in one.items():
         # Relative to the largest value: sums of both signs come near zero.
-        scale = max(value.abs().max().item(), 1e-2)
+        scale = max(value.float().abs().max().item(), 1e-2)
         difference = (value.float() - other[name].float()).abs().max().item()
-        assert difference <= 2e-3 * scale, f"{what}, {name}: {value} is not {other[name]}"
+        assert difference <= 1e-2 * scale, f"{what}, {name}: {value} is not {other[name]}"
 
 
-@pytest.mark.parametrize("padded", [False, True], ids=["equal", "padded"])
 @pytest.mark.parametrize(
-    ("variant", "adversary"),
-    [("sta", True), ("sta", False), ("spd", True), ("plain", True), ("distillation", False)],
+    ("variant", "adversary", "padded"),
+    [
+        ("sta", True, False),
+        ("sta", True, True),
+        ("sta", False, True),
+        ("spd", True, True),
+        ("plain", True, True),
+        ("distillation", False, True),
+    ],
 )
 def test_two_ranks_equal_one(configuration, batches, variant, adversary, padded, tmp_path):
     """Gradients of every turn, all buffers, and what is logged; one rank has two of the items."""
