@@ -63,7 +63,8 @@ def test_every_configuration_has_as_many_steps_on_1_2_4_and_8_ranks(path, tmp_pa
     conf["num_iters_per_epoch"] = None if number is None else min(number, 150)
     (tmp_path / "shape").write_text("".join(f"{utt} {n}\n" for utt, n in lengths.items()))
     data = {"train_shape_file": [str(tmp_path / "shape")], "frame_shift": 320, "fs": 16000}
-    args = argparse.Namespace(**{"accum_grad": 1, "chunk_shift_ratio": 0.5} | conf | data)
+    defaults = {"accum_grad": 1, "chunk_shift_ratio": 0.5, "steps_per_epoch": None}
+    args = argparse.Namespace(**defaults | conf | data)
     steps = batches_per_epoch(args)
     assert steps > 1
     for ranks in (1, 2, 4, 8):

@@ -127,7 +127,7 @@ def validate_rank(rank: int, ranks: int, folder: Path) -> None:
 
 def test_figures_of_all_items_count_alike():
     figures, weight, scored = validated()
-    every = [batch["audio"].mean() * len(ids) for ids, batch in padded_batches()]
+    every = [float(batch["audio"].mean()) * len(ids) for ids, batch in padded_batches()]
     assert figures == pytest.approx(dict.fromkeys(["mel_loss", "real_loss"], sum(every) / 4))
     assert weight == 4 and len(scored) == 3
 
