@@ -53,7 +53,7 @@ class Balancer(nn.Module):
             is_last: Whether the passes of this step are complete: the running means change then.
         """
         gradients = self._gradients(losses, audio)
-        met = self._norms(gradients)
+        met = self._norms(gradients, audio)
         all_reduce_sum(met)
         first = met if self._measured is None else self._measured
         sums, counts = torch.where(self.norm_counts > 0, self._running(), first)
@@ -77,7 +77,7 @@ class Balancer(nn.Module):
 
         To be called for each pass of the step before the first `forward`; arguments as there.
         """
-        met = self._norms(self._gradients(losses, audio))
+        met = self._norms(self._gradients(losses, audio), audio)
         all_reduce_sum(met)
         self._measured = met if is_first or self._measured is None else self._measured + met
 
@@ -98,16 +98,17 @@ class Balancer(nn.Module):
             for name, loss in losses.items()
         }
 
-    def _norms(self, gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def _norms(self, gradients: Mapping[str, torch.Tensor], audio: torch.Tensor) -> torch.Tensor:
         """Return the sum of the items' norms, and their number, by loss: (2, losses).
 
-        Items whose gradient is not finite do not count.
+        Items whose audio or gradient is not finite do not count.
         """
+        whole = audio.isfinite().flatten(1).all(1)
         met = torch.zeros_like(self._running())
         for index, name in enumerate(self.weights):
             if name in gradients:
                 norms = gradients[name].flatten(1).norm(dim=1)
-                finite = norms.isfinite()
+                finite = norms.isfinite() & whole
                 met[0, index] = norms.masked_fill(~finite, 0.0).sum()
                 met[1, index] = finite.sum()
         return met
