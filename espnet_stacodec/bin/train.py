@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.errors import TrainingError
 
 COMMAND = "espnet_stacodec.bin.train"
 
@@ -46,7 +47,16 @@ def _train(argv: Sequence[str]) -> None:
     from espnet_stacodec.tasks.stacodec import STACodecTask
 
     with _cli.errors_in_one_sentence(COMMAND):
-        STACodecTask.main(cmd=argv)
+        try:
+            STACodecTask.main(cmd=argv)
+        except RuntimeError as error:
+            # What the writer of checkpoints raises where a disk is full is no OSError.
+            if "inline_container" not in str(error):
+                raise
+            raise TrainingError(
+                "A checkpoint cannot be written; make room on the disk and run it again: the"
+                " training goes on after its last complete epoch."
+            ) from error
 
 
 def _one_of_several(argv: Sequence[str]) -> None:

@@ -1,0 +1,23 @@
+"""The training command where the disk is full."""
+
+import resource
+import subprocess
+import sys
+
+
+def test_a_full_disk_ends_the_training_in_one_sentence(toy_task, tmp_path):
+    """Files may grow to 30 kB: configuration and log fit, a checkpoint does not."""
+    out = tmp_path / "exp"
+    command = [sys.executable, "-m", "espnet_stacodec.bin.train", *toy_task.options(out)]
+    full = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    assert full.returncode == 1
+    last = full.stderr.strip().splitlines()[-1]
+    assert last.startswith("espnet_stacodec.bin.train: error: A checkpoint cannot be written")
+    assert not list(out.glob("*epoch.pth"))
+    subprocess.run([*command, "--resume", "true"], check=True, capture_output=True)
+    assert (out / "2epoch.pth").exists()
