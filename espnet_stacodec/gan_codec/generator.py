@@ -262,7 +262,7 @@ class STACodecGenerator(nn.Module):
             frames.append(valid_frames(latents.float().transpose(1, 2), mask))
             if source.values is not None:
                 tokens.append(valid_frames(source.values, mask))
-        self.quantizer.begin(torch.cat(frames), torch.cat(tokens) if tokens else None)
+        self.quantizer.begin(frames, tokens)
 
     def decode(self, codes: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
         """Return the audio (B, 1, T * hop) of codes (n, B, T) of the first n codebooks."""

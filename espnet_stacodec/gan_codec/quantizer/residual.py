@@ -127,24 +127,27 @@ class ResidualQuantizer(StepCounter):
         return self._begun or self.count() > 0
 
     @torch.no_grad()
-    def begin(self, frames: torch.Tensor, tokens: torch.Tensor | None) -> None:
-        """Place the entries of all layers by frames (N, D) and tokens (N,) of all ranks.
+    def begin(self, frames: Sequence[torch.Tensor], tokens: Sequence[torch.Tensor]) -> None:
+        """Place the entries of all layers by the frames and tokens of all passes and ranks.
 
         Frames that are not finite are left out; with none left, the next batch is waited for.
+
+        Args:
+            frames: (N, D) of each pass.
+            tokens: (N,) of each pass; none where no layer is assigned.
         """
-        columns = (
-            frames.float() if tokens is None else torch.cat([frames.float(), tokens[:, None]], 1)
+        columns = _of_all_ranks(
+            [torch.cat([f.float(), t[:, None]], 1) for f, t in zip(frames, tokens, strict=True)]
+            if tokens
+            else [f.float() for f in frames]
         )
-        columns = all_gather_frames(columns[frames.isfinite().all(1)])
         if not len(columns):
             return
-        if tokens is None:
-            residual = columns
-        else:
-            residual, tokens = columns[:, :-1], columns[:, -1].long()
+        residual = columns[:, :-1] if tokens else columns
+        carried = columns[:, -1].long() if tokens else None
         for index, layer in enumerate(self.codebooks):
-            layer.initialize(residual, tokens, mixed_seed(self.seed, 0, index))
-            residual = residual - layer.lookup(layer.choose(residual, tokens))
+            layer.initialize(residual, carried, mixed_seed(self.seed, 0, index))
+            residual = residual - layer.lookup(layer.choose(residual, carried))
         self._begun = True
 
     def _quantize(
@@ -156,7 +159,7 @@ class ResidualQuantizer(StepCounter):
                 raise ModelError(
                     "The codebooks are untrained; load or train a model before encoding."
                 )
-            self.begin(frames.detach(), tokens)
+            self.begin([frames.detach()], [] if tokens is None else [tokens])
         residual = frames
         chosen_entries, codes, losses, received = [], [], [], []
         for layer in self.codebooks:
@@ -197,8 +200,7 @@ class ResidualQuantizer(StepCounter):
         for index, layer in enumerate(self.codebooks):
             layer.follow(tallies[2 * index], tallies[2 * index + 1])
         if replacing:
-            met = torch.cat(self._received)
-            met = all_gather_frames(met[met.isfinite().all(1)])
+            met = _of_all_ranks(self._received)
             if len(met):
                 for index, (layer, frames) in enumerate(
                     zip(self.codebooks, met.split(received[0].shape[1], 1), strict=True)
@@ -253,6 +255,11 @@ def sum_of_entries(entries: Sequence[torch.Tensor], codes: torch.Tensor) -> torc
         for table, chosen in zip(entries, codes, strict=False)
     )
     return sum(others, first)
+
+
+def _of_all_ranks(passes: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the finite rows (N, D) of all ranks, pass by pass: in the order of a whole batch."""
+    return torch.cat([all_gather_frames(rows[rows.isfinite().all(1)]) for rows in passes])
 
 
 def mixed_seed(*numbers: int) -> int:
