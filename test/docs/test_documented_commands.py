@@ -28,10 +28,10 @@ SCRIPTS = (
     *("tools/test.sh", "tools/test_lowest.sh", ".ci/run", "tools/link_espnet.sh"),
     "../TEMPLATE/asr2/setup.sh",
 )
-# Options of ESPnet's own scripts, of tools, and of the data preparation, where prose names them.
+# Options of ESPnet's own scripts and of the data preparation, where prose names them.
 OTHERS = {
     *("--asr_config", "--feats_type", "--tokenization_choice", "--eval_valid_set"),
-    *("--max_epoch", "--init_param", "--max_speakers", "--help", "--stop-stage"),
+    *("--max_speakers", "--help", "--stop-stage"),
 }
 
 
@@ -154,18 +154,10 @@ def test_options_in_the_text_exist(page):
     known = OTHERS | stage_options(CODEC_STAGES) | stage_options(READER_STAGES)
     known |= {o for path in (ROOT / "egs2").glob("*/*/local") for o in own_options(path.parent)}
     for module in (ROOT / "espnet_stacodec/bin").glob("[a-z]*.py"):
-        if module.stem != "train":  # its parser, ESPnet's, takes ten seconds
-            known |= options_of(parser_of(module.stem))
+        known |= options_of(parser_of(module.stem))
     known |= options_of(parser_of("ablations"))
     named = {option for code in inline_code(page) for option in OPTION.findall(code)}
-    assert named <= known | TRAINING_OPTIONS, f"{named - known}"
-
-
-# Of `espnet_stacodec.bin.train`; test_documented_keys.py compares them with its parser.
-TRAINING_OPTIONS = {
-    f"--{row[0].strip('`')}"
-    for row in table(section(ROOT / "docs/configuration.md", "Training options"))
-}
+    assert named <= known, f"{named - known}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
