@@ -6,7 +6,9 @@ stage=1
 stop_stage=7
 nj=2                 # processes of stages 2, 3, 4
 inference_nj=2       # processes of stage 6
-ngpu=0               # GPUs of stages 3, 5, 6; 0 uses the CPU
+ngpu=0               # GPUs of stages 3, 5, 6; 0 uses the CPU; stage 5 has a process on each
+num_nodes=1          # machines of stage 5; the same command is started on each
+master_addr=         # the first of several machines
 dumpdir=dump
 expdir=exp
 local_data_opts=     # further options of local/data.sh
@@ -46,7 +48,7 @@ unset own_options
 
 # shellcheck source=../../../tools/stages.sh
 . ../../../tools/stages.sh
-whole_numbers nj inference_nj ngpu
+whole_numbers nj inference_nj ngpu num_nodes
 numbers min_seconds max_seconds
 [[ -z $train_minutes ]] || numbers train_minutes
 [[ -z $train_steps ]] || whole_numbers train_steps
@@ -139,8 +141,8 @@ if begin 5 "training: $exp"; then
     need_gpus
     mkdir -p "$exp"
     train_options+=(--train_shape_file "$stats/train/audio_shape"
-        --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu"
-        --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)")
+        --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --num_nodes "$num_nodes"
+        ${master_addr:+--dist_master_addr "$master_addr"})
     length=()
     if [[ -n $train_minutes$train_steps ]]; then
         planned=$(python -m espnet_stacodec.bin.plan_training --experiment "$exp" \
