@@ -15,6 +15,7 @@ from espnet_stacodec.semantic.token_files import check_tokens
 
 Wave = np.ndarray | torch.Tensor
 CodeArray = np.ndarray | torch.Tensor
+Count = SupportsIndex | None
 # Offset and full scale of the sample types of PCM files.
 PCM_TYPES = {
     torch.uint8: (128, 2**7),
