@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from espnet_stacodec.errors import STACodecError, in_one_sentence
 
@@ -24,6 +25,22 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is logged (default: INFO)",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that run a trained codec on sets (stages 6 and 7)."""
+    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
+    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    parser.add_argument("--dump_dir", type=Path, required=True, help="e.g. dump/raw")
+    parser.add_argument(
+        "--semantic_dir",
+        type=Path,
+        help="e.g. dump/semantic/mfcc_l0_km100; without it the codec makes the tokens it needs",
+    )
+    parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
+    parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
 
 
 def run(

@@ -13,19 +13,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
-    parser.add_argument("--dump_dir", type=Path, required=True, help="e.g. dump/raw")
-    parser.add_argument(
-        "--semantic_dir",
-        type=Path,
-        help="e.g. dump/semantic/mfcc_l0_km100; without it the codec makes the tokens it needs",
-    )
-    parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
-    parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    _cli.add_set_arguments(parser)
     parser.add_argument("--n_codebooks", type=int, help="keep the first n; all if not given")
-    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     return parser
 
 

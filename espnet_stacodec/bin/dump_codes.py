@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from espnet_stacodec.bin import _cli
 
@@ -12,18 +11,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
-    parser.add_argument("--dump_dir", type=Path, required=True, help="e.g. dump/raw")
-    parser.add_argument(
-        "--semantic_dir",
-        type=Path,
-        help="e.g. dump/semantic/mfcc_l0_km100; without it the codec makes the tokens it needs",
-    )
-    parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
-    parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
-    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    _cli.add_set_arguments(parser)
     return parser
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from espnet_stacodec.data_prep.sources import OpenAudio, Part, Rejected
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.fileio.audio import HIGHEST_PEAK
 
 SLOWEST, FASTEST = 0.5, 2.0
 
@@ -29,7 +30,7 @@ class AudioRules:
     min_seconds: float = 0.1
     max_seconds: float = 40.0
     silence_db: float = -60.0
-    loud_peak: float = 8.0
+    loud_peak: float = HIGHEST_PEAK
     speed: float = 1.0
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from espnet_stacodec.data_prep import sources
 from espnet_stacodec.data_prep.audio_rules import AudioRules
 from espnet_stacodec.data_prep.sources import OpenAudio, Part, Recording, Rejected
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.audio import TOLERATED_CLIPPED_SHARE
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.fileio.temporaries import exclusive
@@ -35,7 +36,6 @@ from espnet_stacodec.parallel import Workers
 
 INT16_STEPS = 1 << 15  # of full scale
 INT16_LIMITS = (-INT16_STEPS, INT16_STEPS - 1)
-CLIPPED_SHARE = 0.01  # of an utterance's samples; more are counted and logged
 CLIPPED_COMMENT = "clipped "
 # Names of files may have 255 bytes, of which endings and those of temporary files take some.
 MAX_ID_BYTES = 128
@@ -50,7 +50,7 @@ class Outcome:
         utt_id: The utterance.
         num_samples: Of the file that was written; 0 if it was rejected.
         rejection: Why there is no file; empty if there is one.
-        clipped: Share of its samples at the limits of 16 bits; 0 below `CLIPPED_SHARE`.
+        clipped: Share of its samples at the limits of 16 bits; 0 below `TOLERATED_CLIPPED_SHARE`.
     """
 
     utt_id: str
@@ -144,7 +144,7 @@ def _warn_of_clipping(out_dir: Path, outcomes: Sequence[Outcome]) -> None:
         logging.warning(
             "%s: %d utterances have more than %.0f %% of their samples at full scale, clipped"
             " (most: %s, %.1f %%)",
-            out_dir, len(clipped), 100 * CLIPPED_SHARE, worst.utt_id, 100 * worst.clipped
+            out_dir, len(clipped), 100 * TOLERATED_CLIPPED_SHARE, worst.utt_id, 100 * worst.clipped
         )  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def _format_part(audio: OpenAudio, part: Part, out_dir: Path, rules: AudioRules)
         return _reject(part.utt_id, error, out_dir)
     samples = _to_int16(_resample(wave, audio.rate * rules.speed, rules.sample_rate))
     clipped = float(np.isin(samples, INT16_LIMITS).mean())
-    clipped = clipped if clipped > CLIPPED_SHARE else 0.0
+    clipped = clipped if clipped > TOLERATED_CLIPPED_SHARE else 0.0
     _write_flac(part.utt_id, _flac(out_dir, part.utt_id), samples, rules.sample_rate, clipped)
     return Outcome(part.utt_id, len(samples), clipped=clipped)
 
