@@ -27,6 +27,7 @@ from espnet_stacodec.gan_codec.quantizer.residual import (
     valid_frames,
 )
 from espnet_stacodec.gan_codec.seanet import build_seanet
+from espnet_stacodec.gan_codec.spectral import SpectralDecoder, SpectralEncoder
 from espnet_stacodec.gan_codec.tokens.distillation import Distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.gan_codec.tokens.source import GivenTokens, NoTokens, Tokens, TokenSource
@@ -61,14 +62,16 @@ class Generated:
 
 
 class STACodecGenerator(nn.Module):
-    """SEANet encoder, bottleneck, residual quantizer with assigned first layer, SEANet decoder.
+    """Encoder, bottleneck, residual quantizer with assigned first layer, decoder.
+
+    Encoder and decoder are the paper's SEANet, or smaller networks on spectra (`spectral`).
 
     Args:
         sample_rate: Hz.
         dimension: Latent dimension, D.
-        n_filters: Width of the outermost convolutions.
-        ratios: Strides of the decoder, outermost last; their product is the hop (samples).
-        lstm_layers: LSTM layers in encoder and decoder; 0 for none.
+        n_filters: Width of SEANet's outermost convolutions.
+        ratios: Strides of SEANet's decoder, outermost last; their product is the hop (samples).
+        lstm_layers: LSTM layers in SEANet's encoder and decoder; 0 for none.
         bidirectional: Whether the LSTMs read both ways.
         n_codebooks: Layers of the residual quantizer.
         codebook_size: Entries per codebook.
@@ -84,6 +87,8 @@ class STACodecGenerator(nn.Module):
         distillation: Arguments of `Distillation`, the baseline of assignment; None for none.
         input_padding: "waveform" (audio is padded to whole frames) or "convolutions" (each pads
             its own input, as released weights expect).
+        spectral: {"encoder": arguments of `SpectralEncoder`, "decoder": of `SpectralDecoder`},
+            which take the place of SEANet; None for SEANet.
 
     Raises:
         ConfigError: If an option is unknown or out of its range, or options do not go together.
@@ -107,6 +112,7 @@ class STACodecGenerator(nn.Module):
         predistillation: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
         input_padding: str = "waveform",
+        spectral: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if n_codebooks < 1:
@@ -120,14 +126,24 @@ class STACodecGenerator(nn.Module):
             )
         self.pads_waveform = input_padding == "waveform"
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
-        sizes = {
-            "dimension": dimension,
-            "n_filters": n_filters,
-            "ratios": list(ratios),
-            "lstm": lstm_layers,
-        }
-        self.encoder = build_seanet(SEANetEncoder, bidirectional, **sizes)
-        self.decoder = build_seanet(SEANetDecoder, bidirectional, **sizes)
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if spectral is None:
+            sizes = {"n_filters": n_filters, "ratios": list(ratios), "lstm": lstm_layers}
+            sizes |= {"dimension": dimension}
+            self.encoder = build_seanet(SEANetEncoder, bidirectional, **sizes)
+            self.decoder = build_seanet(SEANetDecoder, bidirectional, **sizes)
+        else:
+            if not self.pads_waveform:
+                raise ConfigError(f"{WHERE}: spectral needs input_padding 'waveform'.")
+            check_keys(spectral, ("encoder", "decoder"), f"{WHERE}.spectral")
+            shape = {"dimension": dimension, "hop_samples": self.frame_rule.hop_samples}
+            self.encoder, self.decoder = (
+                construct(
+                    network, shape | dict(spectral.get(part) or {}), f"{WHERE}.spectral.{part}"
+                )
+                for part, network in (("encoder", SpectralEncoder), ("decoder", SpectralDecoder))
+            )
         self.bottleneck = _optional(Bottleneck, bottleneck, {"dimension": dimension}, "bottleneck")
         if self.bottleneck is not None:
             self.bottleneck.begin_as_identity()

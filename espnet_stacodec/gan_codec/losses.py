@@ -1,12 +1,14 @@
-"""What the generator is trained on besides the adversary: multi-scale mel spectrograms."""
+"""What the generator is trained on besides the adversary: distances of spectrograms."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torchaudio.transforms import MelSpectrogram
 
 from espnet_stacodec.config import choose
+from espnet_stacodec.errors import ConfigError
 
 # How a signal is continued at its ends: zeros around a centred first window, or its mirror image.
 PAD_MODES = {"constant": True, "reflect": False}
@@ -32,9 +34,11 @@ class MultiScaleMelLoss(nn.Module):
         alphas: Weight the logarithmic term by sqrt(window - 1); else by 1.
         power: Exponent of the spectra: 1 magnitude, 2 power.
         pad_mode: "reflect" or "constant" (zeros), outside the signal.
+        scales_per_step: How many of the window lengths, drawn anew, a step of the training looks
+            at: most of the time at equal progress; None for all.
 
     Raises:
-        ConfigError: If `pad_mode` is unknown.
+        ConfigError: If `pad_mode` is unknown, or `scales_per_step` not positive.
     """
 
     def __init__(
@@ -47,12 +51,14 @@ class MultiScaleMelLoss(nn.Module):
         alphas: bool = False,
         power: float = 2.0,
         pad_mode: str = "reflect",
+        scales_per_step: int | None = None,
     ) -> None:
         super().__init__()
         first, last = window_exponents
         self.windows = [2**exponent for exponent in range(first, last + 1)]
         self.weights = [(window - 1) ** 0.5 if alphas else 1.0 for window in self.windows]
         self.floor = floor
+        self.scales_per_step = _checked(scales_per_step, "mel_loss_params")
         self.centred = choose(PAD_MODES, pad_mode, "codec_conf.mel_loss_params: pad_mode")
         with warnings.catch_warnings():
             # Short windows have fewer bins than mel bands; the empty bands add nothing.
@@ -75,12 +81,18 @@ class MultiScaleMelLoss(nn.Module):
     def forward(self, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """estimate, target: (B, 1, N) audio. Returns the loss ()."""
         loss = estimate.new_zeros(())
-        for mel, window, weight in zip(self.mels, self.windows, self.weights, strict=True):
-            x, y = (mel(self._pad(audio, window)) for audio in (estimate, target))
+        chosen = _scales(len(self.windows), self.scales_per_step if self.training else None)
+        for mel, window, weight in (
+            (self.mels[i], self.windows[i], self.weights[i]) for i in chosen
+        ):
+            x = mel(self._pad(estimate, window))
+            with torch.no_grad():
+                y = mel(self._pad(target, window))
             log_x, log_y = (x + self.floor).log10(), (y + self.floor).log10()
             loss = loss + nn.functional.l1_loss(x, y)
             loss = loss + weight * nn.functional.mse_loss(log_x, log_y)
-        return loss / (sum(self.weights) + len(self.weights))
+        mean = len(self.windows) / len(chosen)
+        return mean * loss / (sum(self.weights) + len(self.weights))
 
     def _pad(self, audio: torch.Tensor, window: int) -> torch.Tensor:
         """Reflect both ends of audio (B, 1, N), so that there is a frame at every hop."""
@@ -92,3 +104,78 @@ class MultiScaleMelLoss(nn.Module):
         audio = nn.functional.pad(audio, (0, max(0, margin + 1 - length)))
         audio = nn.functional.pad(audio, (margin, margin), "reflect")
         return nn.functional.pad(audio, (0, -length % hop))
+
+
+class CompressedSTFTLoss(nn.Module):
+    """L1 between spectra of compressed magnitude, with phases and without, over several scales.
+
+    The power-law compressed loss of speech enhancement (arXiv 2009.01941): compression lets weak
+    bins count, and the complex term lets phases count where there is energy.
+
+    Args:
+        windows: Window lengths (samples); the hop is a quarter.
+        power: To which magnitudes are raised.
+        complex_share: Share of the term with phases; the rest is that of magnitudes.
+        scales_per_step: As in `MultiScaleMelLoss`.
+
+    Raises:
+        ConfigError: If `scales_per_step` is not positive.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[int] = (320, 640, 1280),
+        power: float = 0.3,
+        complex_share: float = 0.5,
+        scales_per_step: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.windows, self.power, self.complex_share = list(windows), power, complex_share
+        self.scales_per_step = _checked(scales_per_step, "stft_loss_params")
+        for window in self.windows:
+            self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+
+    def forward(self, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """estimate, target: (B, 1, N) audio. Returns the loss ()."""
+        loss = estimate.new_zeros(())
+        chosen = _scales(len(self.windows), self.scales_per_step if self.training else None)
+        for window in (self.windows[i] for i in chosen):
+            x, x_magnitude = self._compressed(estimate, window)
+            with torch.no_grad():
+                y, y_magnitude = self._compressed(target, window)
+            # Two numbers a bin: their mean is half of their sum.
+            loss = loss + 2 * self.complex_share * nn.functional.l1_loss(x, y)
+            loss = loss + (1 - self.complex_share) * nn.functional.l1_loss(x_magnitude, y_magnitude)
+        return loss / len(chosen)
+
+    def _compressed(self, audio: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the compressed spectrum (B, F, T, 2) of audio (B, 1, N), and its magnitude."""
+        spectrum = torch.view_as_real(
+            torch.stft(
+                audio.squeeze(1),
+                window,
+                window // 4,
+                window=getattr(self, f"window_{window}"),
+                pad_mode="constant",
+                normalized=True,
+                return_complex=True,
+            )
+        )
+        # At zero the gradient of a root is none.
+        energy = spectrum.square().sum(3, keepdim=True) + 1e-8
+        return spectrum * energy ** ((self.power - 1) / 2), energy ** (self.power / 2)
+
+
+def _checked(scales_per_step: int | None, where: str) -> int | None:
+    """Return it; raise ConfigError if it is not positive."""
+    if scales_per_step is not None and scales_per_step < 1:
+        raise ConfigError(f"codec_conf.{where}: scales_per_step {scales_per_step} is below 1.")
+    return scales_per_step
+
+
+def _scales(count: int, wanted: int | None) -> Sequence[int]:
+    """Return the indices of the scales to look at: `wanted` of them drawn, or all."""
+    if wanted is None or wanted >= count:
+        return range(count)
+    # From the host's generator, which the ranks of a training share: no device is waited for.
+    return torch.randperm(count)[:wanted].tolist()

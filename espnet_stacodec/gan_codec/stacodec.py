@@ -31,7 +31,7 @@ from espnet_stacodec.gan_codec.balancer import Balancer
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
-from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
+from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.step_counter import StepCounter
 from espnet_stacodec.gan_codec.tokens.source import Tokenizer
@@ -42,6 +42,7 @@ LOSS_WEIGHTS = {
     "mel_loss": 2.0,
     "adv_loss": 4.0,
     "feat_match_loss": 4.0,
+    "stft_loss": 2.0,
 }
 
 
@@ -53,6 +54,7 @@ class STACodec(StepCounter, AbsGANCodec):
         generator_params: Arguments of `STACodecGenerator`.
         discriminator_params: Arguments of ESPnet's `MultiScaleSTFTDiscriminator`.
         mel_loss_params: Arguments of `MultiScaleMelLoss`.
+        stft_loss_params: Arguments of `CompressedSTFTLoss`; None for no such loss.
         loss_weights: Shares of the gradient at the generated audio, by loss name (`Balancer`).
         lambda_commit: Weight of the commitment loss, which does not pass through the balancer.
         adversary_start_step: The discriminator is not trained, and plays no part in the
@@ -76,6 +78,7 @@ class STACodec(StepCounter, AbsGANCodec):
         generator_params: Mapping[str, Any] | None = None,
         discriminator_params: Mapping[str, Any] | None = None,
         mel_loss_params: Mapping[str, Any] | None = None,
+        stft_loss_params: Mapping[str, Any] | None = None,
         loss_weights: Mapping[str, float] | None = None,
         lambda_commit: float = 1.0,
         adversary_start_step: int = 0,
@@ -100,8 +103,16 @@ class STACodec(StepCounter, AbsGANCodec):
             {"sample_rate": sampling_rate, **(mel_loss_params or {})},
             f"{where}.mel_loss_params",
         )
-        check_keys(loss_weights or {}, LOSS_WEIGHTS, f"{where}.loss_weights")
-        self.loss_weights = LOSS_WEIGHTS | dict(loss_weights or {})
+        self.stft_loss = None
+        known = dict(LOSS_WEIGHTS)
+        if stft_loss_params is None:
+            del known["stft_loss"]
+        else:
+            self.stft_loss = construct(
+                CompressedSTFTLoss, stft_loss_params, f"{where}.stft_loss_params"
+            )
+        check_keys(loss_weights or {}, known, f"{where}.loss_weights")
+        self.loss_weights = known | dict(loss_weights or {})
         self.balancer = Balancer(self.loss_weights)
         self.generator_adv_loss = GeneratorAdversarialLoss(
             average_by_discriminators=True, loss_type="hinge"
@@ -313,6 +324,8 @@ class STACodec(StepCounter, AbsGANCodec):
                 "reconstruct_loss": nn.functional.l1_loss(fake, real),
                 "mel_loss": self.mel_loss(fake, real),
             }
+            if self.stft_loss is not None:
+                losses["stft_loss"] = self.stft_loss(fake, real)
         if adversary:
             outputs_fake = self._discriminate(fake)
             with torch.no_grad():

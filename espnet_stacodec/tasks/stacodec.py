@@ -14,6 +14,7 @@ from espnet2.tasks.abs_task import IteratorOptions
 from espnet2.tasks.gan_codec import GANCodecTask, codec_choices
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.train.distributed_utils import get_rank
+from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str_or_none
 from typeguard import typechecked
 
@@ -30,6 +31,7 @@ from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
     AlignedChunkIterFactory,
     parse_chunk_lengths,
 )
+from espnet_stacodec.iterators.augmentation import Augmentation
 from espnet_stacodec.iterators.validation_share import own_share
 from espnet_stacodec.semantic.token_files import check_tokens
 from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
@@ -64,6 +66,13 @@ class STACodecTask(GANCodecTask):
             type=int_or_none,
             help="Steps of the generator in an epoch, cutting utterances again where they give too"
             " few chunks; as many as the training utterances give if not given",
+        )
+        parser.add_argument(
+            "--augmentation_conf",
+            action=NestedDictAction,
+            default={},
+            help="Random gain, equalizer and noise of the training audio, e.g."
+            " gain_db=[-15,5]; none if empty",
         )
         parser.set_defaults(
             codec="stacodec",
@@ -132,6 +141,13 @@ class STACodecTask(GANCodecTask):
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """ESPnet's preprocessing of the audio, then tokens brought to the codec's frames."""
         preprocess = super().build_preprocess_fn(args, train)
+        if train and args.augmentation_conf:
+            augmentation = construct(
+                Augmentation,
+                {"sample_rate": args.fs, **args.augmentation_conf},
+                "augmentation_conf",
+            )
+            preprocess = AugmentingPreprocessor(preprocess, augmentation)
         frame_rule = FrameRule(args.frame_shift, args.fs)
         if codec_choices.get_class(args.codec) is not STACodec:
             return WholeFramePreprocessor(preprocess, frame_rule)
@@ -193,6 +209,25 @@ class STACodecTask(GANCodecTask):
         if args.semantic_tokenizer and not args.collect_stats and is_first:
             keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
         super().main_worker(args)
+
+
+class AugmentingPreprocessor:
+    """Runs ESPnet's preprocessing, then changes the audio; its tokens stay those of clean audio.
+
+    Args:
+        preprocess: ESPnet's preprocessing, or None.
+        augmentation: What changes audio.
+    """
+
+    def __init__(self, preprocess: Callable | None, augmentation: Augmentation) -> None:
+        self.preprocess = preprocess
+        self.augmentation = augmentation
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """data: {"audio": (N,), ...}; returns it with other audio of the same length."""
+        data = data if self.preprocess is None else self.preprocess(uid, data)
+        # ESPnet seeds numpy's generator in each of its data workers.
+        return data | {"audio": self.augmentation(data["audio"], np.random)}
 
 
 class AlignedPreprocessor:
@@ -277,9 +312,9 @@ def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:
     transformers = {}
     if params.get("bottleneck") is not None:
         transformers["bottleneck"] = params["bottleneck"]
-    if params.get("predistillation") is not None:
-        conf = params["predistillation"].get("transformer")
-        transformers["predistillation.transformer"] = conf or {}
+    predistillation = params.get("predistillation")
+    if predistillation is not None and predistillation.get("convolution") is None:
+        transformers["predistillation.transformer"] = predistillation.get("transformer") or {}
     for name, conf in transformers.items():
         window = conf.get("window", Windows.size)
         if window > chunk_frames:

@@ -9,6 +9,7 @@ from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.files import atomic_write
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.stacodec import STACodec
+from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.pretrained.experiment import TOKENIZER_FOLDER
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
@@ -47,11 +48,16 @@ def with_tokenizer(args: argparse.Namespace) -> dict:
 
 
 def give_centroids(codec: STACodec, tokenizer_folder: str | None) -> None:
-    """Copy a tokenizer's centroids into a codec that learns to regress on them."""
-    # A saved model brings its own, and the folder may not exist on this machine.
+    """Show a tokenizer's centroids to the parts of a codec that learn from them."""
+    # A saved model needs none, or brings its own, and the folder may not exist on this machine.
     path = None if tokenizer_folder is None else Path(tokenizer_folder) / CENTROIDS_NAME
-    if codec.generator.distillation is not None and path is not None and path.exists():
-        codec.generator.distillation.centroids.copy_(KMeans.load(path).centroids)
+    if path is None or not path.exists():
+        return
+    centroids = KMeans.load(path).centroids
+    if codec.generator.distillation is not None:
+        codec.generator.distillation.centroids.copy_(centroids)
+    if isinstance(codec.generator.token_source, Predistillation):
+        codec.generator.token_source.know_centroids(centroids)
 
 
 def check_frame_rate(frame_rule: FrameRule, tokenizer_folder: str | None) -> None:

@@ -15,12 +15,15 @@ from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
 from espnet_stacodec.gan_codec import stacodec
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck
+from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
-from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
+from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
+from espnet_stacodec.gan_codec.spectral import SpectralDecoder, SpectralEncoder
 from espnet_stacodec.gan_codec.tokens.distillation import Distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.gan_codec.tokens.span_mask import SpanMask
+from espnet_stacodec.iterators.augmentation import Augmentation
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 PAGE = ROOT / "docs/configuration.md"
@@ -33,6 +36,10 @@ GIVEN = {
     "predistillation": {"dimension", "num_tokens"},
     "distillation": {"dimension", "num_tokens", "feature_dim"},
     "mel_loss_params": {"sample_rate"},
+    "spectral.encoder": {"dimension", "hop_samples"},
+    "spectral.decoder": {"dimension", "hop_samples"},
+    "convolution": {"inputs", "outputs"},
+    "augmentation_conf": {"sample_rate"},
 }
 PARTS: dict[str, Callable] = {
     "`codec_conf`": stacodec.STACodec,
@@ -42,7 +49,12 @@ PARTS: dict[str, Callable] = {
     "`predistillation`": Predistillation,
     "`masking`": SpanMask,
     "`distillation`": Distillation,
+    "`spectral.encoder`": SpectralEncoder,
+    "`spectral.decoder`": SpectralDecoder,
+    "`convolution`": ConvNeXt,
     "`mel_loss_params`": MultiScaleMelLoss,
+    "`stft_loss_params`": CompressedSTFTLoss,
+    "`augmentation_conf`": Augmentation,
     "Semantic tokenizer": UpstreamConfig,
     "Frontend `code_mixture`": CodeMixtureFrontend,
     "Encoder `convolution`": ConvolutionEncoder,

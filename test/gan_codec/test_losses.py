@@ -1,4 +1,4 @@
-"""Multi-scale mel loss, and losses of padded batches."""
+"""Losses of spectrograms, and losses of padded batches."""
 
 import math
 
@@ -8,7 +8,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
-from espnet_stacodec.gan_codec.losses import MultiScaleMelLoss
+from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 
 # EnCodec's equation as it is written, and what is trained with.
 FORMS = [{"alphas": True, "power": 1.0, "pad_mode": "constant"}, {}]
@@ -100,3 +100,55 @@ def test_groups_worked_by_hand():
         (5, [0, 2]),
         (8, [3]),
     ]
+
+
+def test_compressed_spectra_worked_from_their_definition():
+    loss = CompressedSTFTLoss(windows=[64], power=0.5, complex_share=0.25)
+    x, y = signal(0), signal(1)
+
+    def spectrum(audio):
+        return torch.stft(
+            audio[:, 0],
+            64,
+            16,
+            window=torch.hann_window(64),
+            pad_mode="constant",
+            normalized=True,
+            return_complex=True,
+        )
+
+    a, b = spectrum(x), spectrum(y)
+    compressed = [torch.polar(s.abs() ** 0.5, s.angle()) for s in (a, b)]
+    difference = compressed[0] - compressed[1]
+    with_phase = (difference.real.abs() + difference.imag.abs()).mean()
+    magnitudes = (a.abs() ** 0.5 - b.abs() ** 0.5).abs().mean()
+    expected = 0.25 * with_phase + 0.75 * magnitudes
+    torch.testing.assert_close(loss(x, y), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_compressed_spectra_hear_an_inverted_signal_and_a_weaker_one():
+    loss = CompressedSTFTLoss()
+    x = signal(0)
+    assert loss(x, x) == 0
+    assert loss(-x, x) > loss(0.5 * x, x) > 0
+    silent = torch.zeros(1, 1, 4000, requires_grad=True)
+    loss(silent, x).backward()
+    assert silent.grad is not None
+    assert silent.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [MultiScaleMelLoss, CompressedSTFTLoss])
+def test_a_step_looks_at_some_scales_and_on_average_at_all(kind):
+    sizes = {"sample_rate": 16000} if kind is MultiScaleMelLoss else {}
+    x, y = signal(0), signal(1)
+    some, whole = kind(**sizes, scales_per_step=1), kind(**sizes)
+    torch.testing.assert_close(some.eval()(x, y), whole(x, y))
+    torch.manual_seed(0)
+    drawn = torch.stack([some.train()(x, y) for _ in range(200)])
+    assert len(drawn.unique()) == len(some.windows)
+    torch.testing.assert_close(drawn.mean(), whole(x, y), rtol=0.1, atol=0)
+
+
+def test_no_scales():
+    with pytest.raises(ConfigError, match="stft_loss_params: scales_per_step 0 is below 1"):
+        CompressedSTFTLoss(scales_per_step=0)

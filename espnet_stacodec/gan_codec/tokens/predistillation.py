@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from espnet_stacodec.config import construct
-from espnet_stacodec.errors import TokenError
+from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import WindowedTransformer
+from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.distributed import all_reduce_sum
 from espnet_stacodec.gan_codec.lengths import length_mask
 from espnet_stacodec.gan_codec.step_counter import StepCounter
@@ -30,10 +31,18 @@ class Predistillation(StepCounter, TokenSource):
         dimension: Channels of the encoder's output, D.
         num_tokens: Number of different tokens, K.
         transformer: Arguments of `WindowedTransformer`.
+        convolution: Arguments of a `ConvNeXt` stack, which takes the transformer's place: less to
+            compute, and it sees the same neighbours wherever long audio is cut. None for none.
         masking: Arguments of `SpanMask`, which hides parts of the input in training.
         loss_weight: Weight of the cross-entropy.
         scheduled_sampling_steps: The share of frames that are assigned their true token in training
-            falls from 1 to 0 over this many steps; with 0 all are assigned the prediction.
+            falls from 1 to 0 over this many steps; with 0 all are assigned the prediction. None:
+            always the true token, so that only the audio of unseen speech meets predictions.
+        smoothing: Share of the target that goes to other tokens than the true one, more to those
+            whose centroids are close (`neighbours`): a frame between two clusters is no mistake.
+
+    Raises:
+        ConfigError: If both networks are configured, or `smoothing` is not in 0..1.
     """
 
     # In the state, so that a resumed training goes on with the same share of true tokens.
@@ -48,15 +57,32 @@ class Predistillation(StepCounter, TokenSource):
         transformer: Mapping[str, Any] | None = None,
         masking: Mapping[str, Any] | None = None,
         loss_weight: float = 5.0,
-        scheduled_sampling_steps: int = 0,
+        scheduled_sampling_steps: int | None = 0,
+        convolution: Mapping[str, Any] | None = None,
+        smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.transformer = construct(
-            WindowedTransformer,
-            {"dimension": dimension, **(transformer or {})},
-            f"{WHERE}.transformer",
-        )
-        self.head = nn.Linear(dimension, num_tokens)
+        if not 0 <= smoothing < 1:
+            raise ConfigError(f"{WHERE}: smoothing {smoothing} is outside 0..1.")
+        if convolution is None:
+            self.transformer = construct(
+                WindowedTransformer,
+                {"dimension": dimension, **(transformer or {})},
+                f"{WHERE}.transformer",
+            )
+            self.head = nn.Linear(dimension, num_tokens)
+        elif transformer is not None:
+            raise ConfigError(f"{WHERE}: give either transformer or convolution.")
+        else:
+            shape = {"inputs": dimension, "outputs": num_tokens}
+            self.convolution = construct(
+                ConvNeXt, shape | dict(convolution), f"{WHERE}.convolution"
+            )
+        self.convolutional = convolution is not None
+        self.smoothing = smoothing
+        # Known in training only, from the tokenizer's centroids.
+        self.neighbours: torch.Tensor | None
+        self.register_buffer("neighbours", None, persistent=False)
         self.masking = construct(SpanMask, masking or {}, f"{WHERE}.masking")
         self.loss_weight = loss_weight
         self.scheduled_sampling_steps = scheduled_sampling_steps
@@ -64,6 +90,8 @@ class Predistillation(StepCounter, TokenSource):
 
     def logits(self, latents: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return (B, T, K) logits of the tokens of latents (B, D, T)."""
+        if self.convolutional:
+            return self.convolution(latents.transpose(1, 2), lengths)
         return self.head(self.transformer(latents, lengths).transpose(1, 2))
 
     def forward(
@@ -92,15 +120,39 @@ class Predistillation(StepCounter, TokenSource):
             return Tokens(predicted)
         valid = None if lengths is None else length_mask(lengths, given.shape[1])
         targets = given if valid is None else given.masked_fill(~valid, IGNORED)
-        loss = nn.functional.cross_entropy(logits.float().transpose(1, 2), targets)
+        loss = self._cross_entropy(logits.float(), targets)
         statistics = self._statistics(logits, predicted, targets, part)
         if self.training:
             predicted = self._mixed(predicted, given, part)
         return Tokens(predicted, self.loss_weight * loss, statistics)
 
+    def know_centroids(self, centroids: torch.Tensor) -> None:
+        """Learn from centroids (K, F) which tokens are close, where targets are smoothed."""
+        if self.smoothing:
+            self.neighbours = neighbours(centroids.float()).to(self.token_counts.device)
+
+    def _cross_entropy(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """logits: (B, T, K); targets: (B, T), IGNORED where padded. Returns ()."""
+        loss = nn.functional.cross_entropy(logits.transpose(1, 2), targets)
+        if not (self.training and self.smoothing):
+            return loss
+        if self.neighbours is None:
+            raise ConfigError(
+                f"{WHERE}: smoothing needs the centroids of the tokenizer; train with"
+                " `--semantic_tokenizer DIR` of tokens that were made by k-means, or set it to 0."
+            )
+        valid = targets != IGNORED
+        # Frame by frame, padded ones too: choosing the valid ones would wait for the device.
+        shares = self.neighbours[targets.clamp(min=0)]
+        smooth = -(shares * logits.log_softmax(2)).sum(2)
+        smooth = (smooth * valid).sum() / valid.sum().clamp(min=1)
+        return (1 - self.smoothing) * loss + self.smoothing * smooth
+
     def _mixed(self, predicted: torch.Tensor, true: torch.Tensor, part: BatchPart) -> torch.Tensor:
         """Return (B, T) tokens: the step's share of true ones, else predictions."""
         total = self.scheduled_sampling_steps
+        if total is None:
+            return true
         share = 1 - self.count() / total if total else 0.0
         if part.learns and part.is_last:
             self.advance()
@@ -141,3 +193,15 @@ class Predistillation(StepCounter, TokenSource):
             "majority_token_accuracy": (valid & (targets == self.token_counts.argmax())).sum()
             / total,
         }
+
+
+def neighbours(centroids: torch.Tensor) -> torch.Tensor:
+    """Return (K, K) shares, in a row those of the other clusters by their closeness to its own.
+
+    They fall with exp(-d^2 / s), d the distance of two of the centroids (K, F), s the mean of d^2
+    to the closest one. A cluster has no share in its own row.
+    """
+    distances = torch.cdist(centroids, centroids).square()
+    distances.fill_diagonal_(torch.inf)
+    scale = distances.amin(1).mean().clamp(min=1e-12)
+    return (-distances / scale).softmax(1)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from espnet_stacodec.errors import TokenError
-from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
+from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation, neighbours
 
 TRANSFORMER = {
     "hidden": 8, "layers": 1, "heads": 2, "feed_forward": 12, "window": 12, "overlap": 4,
@@ -97,3 +97,61 @@ def test_it_learns_tokens_that_can_be_told_from_the_latents():
         optimizer.step()
     assert float(tokens.loss) < 0.3 * first
     assert float(tokens.statistics["token_accuracy"]) > 0.9
+
+
+CONVOLUTION = {"channels": 8, "blocks": 1, "kernel": 3}
+
+
+@torch.no_grad()
+def test_a_convolution_takes_the_place_of_the_transformer():
+    spd = Predistillation(4, 5, convolution=CONVOLUTION).eval()
+    logits = spd.logits(LATENTS, torch.tensor([10, 6]))
+    assert logits.shape == (2, 10, 5)
+    torch.testing.assert_close(logits[1:, :6], spd.logits(LATENTS[1:, :, :6]))
+
+
+def test_two_networks_are_one_too_many():
+    with pytest.raises(ConfigError, match="either transformer or convolution"):
+        build(convolution=CONVOLUTION)
+
+
+def test_true_tokens_can_be_assigned_throughout_the_training():
+    spd = build(scheduled_sampling_steps=None)
+    for _ in range(3):
+        assert torch.equal(spd(LATENTS, TRUE, None).values, TRUE)
+    spd.eval()
+    assert torch.equal(spd(LATENTS, TRUE, None).values, spd.logits(LATENTS).argmax(2))
+
+
+def test_neighbours_worked_by_hand():
+    # On a line at 0, 1 and 3: the squares to the closest ones are 1, 1, 4, their mean is 2.
+    shares = neighbours(torch.tensor([[0.0], [1.0], [3.0]]))
+    assert not shares.diagonal().any()
+    torch.testing.assert_close(shares.sum(1), torch.ones(3))
+    assert float(shares[0, 1] / shares[0, 2]) == pytest.approx(math.exp((9 - 1) / 2))
+
+
+def test_smoothed_targets_are_those_of_the_definition_and_padding_does_not_count():
+    spd = build(smoothing=0.25, masking={"probability": 0.0}, loss_weight=1.0)
+    centroids = torch.randn(5, 3)
+    spd.know_centroids(centroids)
+    lengths = torch.tensor([10, 6])
+    padded = TRUE.clone()
+    padded[1, 6:] = -1
+    loss = spd(LATENTS, padded, lengths).loss
+    shares = 0.75 * torch.eye(5) + 0.25 * neighbours(centroids)
+    logits = spd.logits(LATENTS, lengths).log_softmax(2)
+    each = -(shares[TRUE] * logits).sum(2)
+    expected = torch.cat([each[0], each[1, :6]]).mean()
+    torch.testing.assert_close(loss, expected)
+    # In validation the loss is the cross-entropy, comparable between trainings.
+    spd.eval()
+    truth = torch.nn.functional.nll_loss(logits.transpose(1, 2), padded, ignore_index=-1)
+    torch.testing.assert_close(spd(LATENTS, padded, lengths).loss, truth)
+
+
+def test_smoothing_needs_centroids():
+    with pytest.raises(ConfigError, match="smoothing needs the centroids"):
+        build(smoothing=0.1)(LATENTS, TRUE, None)
+    with pytest.raises(ConfigError, match="smoothing 1.5 is outside"):
+        build(smoothing=1.5)

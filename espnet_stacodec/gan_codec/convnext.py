@@ -1,0 +1,96 @@
+"""A stack of ConvNeXt blocks over frames (arXiv 2201.03545; over time as in Vocos, 2306.00814)."""
+
+import torch
+from torch import nn
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.gan_codec.lengths import length_mask
+
+LAYER_NORM_EPS = 1e-6  # ConvNeXt's
+FIRST_SCALE = 0.1  # of what a block adds to its input, before training
+
+
+class ConvNeXtBlock(nn.Module):
+    """A depthwise convolution over time and a feed-forward layer for each frame, with a skip.
+
+    Args:
+        channels: Width, C.
+        kernel: Frames that the convolution sees.
+        expansion: Width of the feed-forward layer, in C.
+    """
+
+    def __init__(self, channels: int, kernel: int, expansion: float) -> None:
+        super().__init__()
+        hidden = round(channels * expansion)
+        # In two dimensions, since the frames (B, T, C) are then its channels-last layout as they
+        # lie: without copies, and several times as fast on a CPU as a Conv1d.
+        self.depthwise = nn.Conv2d(
+            channels, channels, (1, kernel), padding=(0, kernel // 2), groups=channels
+        )
+        self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
+        self.expand = nn.Linear(channels, hidden)
+        self.reduce = nn.Linear(hidden, channels)
+        self.scale = nn.Parameter(torch.full((channels,), FIRST_SCALE))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """x: (B, T, C); mask: (B, T, 1), false where padded, or None. Returns (B, T, C)."""
+        y = x if mask is None else x * mask
+        y = self.depthwise(y.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
+        y = self.reduce(nn.functional.gelu(self.expand(self.norm(y))))
+        return x + self.scale * y
+
+
+class ConvNeXt(nn.Module):
+    """Embeds frames, lets blocks look at their neighbours, and projects them.
+
+    Padding is never seen: an item gets the same alone and in a padded batch.
+
+    Args:
+        inputs: Features of a frame that goes in, F.
+        outputs: Features of a frame that comes out, G.
+        channels: Width of the blocks.
+        blocks: How many there are.
+        kernel: Frames that the convolution of a block sees; odd.
+        expansion: Width of a block's feed-forward layer, in channels.
+
+    Raises:
+        ConfigError: If `kernel` is not odd.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        channels: int = 256,
+        blocks: int = 4,
+        kernel: int = 7,
+        expansion: float = 3.0,
+    ) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ConfigError(
+                f"A kernel of {kernel} frames has no middle frame; give an odd number."
+            )
+        self.embed = nn.Linear(inputs, channels)
+        self.embed_norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(channels, kernel, expansion) for _ in range(blocks)
+        )
+        self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
+        self.project = nn.Linear(channels, outputs)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Run the stack.
+
+        Args:
+            x: (B, T, F).
+            lengths: (B,) valid frames; None if all T are.
+
+        Returns:
+            (B, T, G); what stands past the end of an item is undefined.
+        """
+        mask = None if lengths is None else length_mask(lengths, x.shape[1]).unsqueeze(2)
+        x = self.embed_norm(self.embed(x))
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.project(self.norm(x))

@@ -1,0 +1,99 @@
+"""Random changes of the training audio, so that a codec meets levels, rooms and lines it has not.
+
+A codec is to give back what it hears: the changed audio is both its input and its target. Semantic
+tokens stay those of the clean audio, which is how a token predictor learns to be stable.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from espnet_stacodec.errors import ConfigError
+
+EQUALIZER_OCTAVES = 1.0  # between the frequencies whose gains are drawn
+LOWEST_HZ = 62.5
+STEEPNESS = 12  # order of the low-pass filter
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Gain for every utterance; an equalizer, a band limit and noise for a share of them each.
+
+    Attributes:
+        sample_rate: Hz.
+        gain_db: Lowest and highest gain; what would clip gets as much as it can take.
+        equalizer_share: Share of utterances whose spectrum is bent, octave by octave.
+        equalizer_db: Largest gain of an octave, up or down.
+        band_share: Share of utterances that lose what lies above a frequency.
+        band_hz: Lowest and highest such frequency.
+        noise_share: Share of utterances with noise, whose spectrum falls with up to f^-2.
+        snr_db: Lowest and highest ratio of speech to noise.
+    """
+
+    sample_rate: int
+    gain_db: Sequence[float] = (0.0, 0.0)
+    equalizer_share: float = 0.0
+    equalizer_db: float = 6.0
+    band_share: float = 0.0
+    band_hz: Sequence[float] = (3400.0, 7000.0)
+    noise_share: float = 0.0
+    snr_db: Sequence[float] = (10.0, 40.0)
+
+    def __post_init__(self) -> None:
+        where = "augmentation_conf"
+        for name in ("equalizer_share", "band_share", "noise_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{where}: {name} {getattr(self, name)} is outside 0..1.")
+        for name in ("gain_db", "band_hz", "snr_db"):
+            low, *high = getattr(self, name)
+            if len(high) != 1 or high[0] < low:
+                raise ConfigError(
+                    f"{where}: {name} {list(getattr(self, name))} is not a lowest and a highest"
+                    " number."
+                )
+
+    def __call__(self, audio: np.ndarray, random: Any) -> np.ndarray:
+        """Return changed audio of the same shape and type.
+
+        Args:
+            audio: (N,) samples in -1..1.
+            random: numpy's `random` or a `RandomState`.
+        """
+        if not len(audio):
+            return audio
+        changed = self._filtered(audio, random)
+        if random.uniform() < self.noise_share:
+            changed = changed + self._noise(changed, random)
+        gain = 10 ** (random.uniform(*self.gain_db) / 20)
+        peak = np.abs(changed).max(initial=0.0) * gain
+        return (changed * (gain / max(peak, 1.0))).astype(audio.dtype)
+
+    def _filtered(self, audio: np.ndarray, random: Any) -> np.ndarray:
+        """Return audio (N,) with its spectrum bent and limited, or as it is."""
+        bends = random.uniform() < self.equalizer_share
+        limits = random.uniform() < self.band_share
+        if not (bends or limits):
+            return audio
+        frequencies = np.fft.rfftfreq(len(audio), 1 / self.sample_rate)
+        gains = np.ones(len(frequencies))
+        if bends:
+            octaves = np.log2(np.maximum(frequencies, LOWEST_HZ) / LOWEST_HZ)
+            points = np.arange(0, octaves[-1] + EQUALIZER_OCTAVES, EQUALIZER_OCTAVES)
+            decibels = random.uniform(-self.equalizer_db, self.equalizer_db, len(points))
+            gains *= 10 ** (np.interp(octaves, points, decibels) / 20)
+        if limits:
+            highest = random.uniform(*self.band_hz)
+            gains /= np.sqrt(1 + (frequencies / highest) ** (2 * STEEPNESS))
+        return np.fft.irfft(np.fft.rfft(audio) * gains, len(audio))
+
+    def _noise(self, audio: np.ndarray, random: Any) -> np.ndarray:
+        """Return noise (N,) at a random level below that of audio (N,)."""
+        spectrum = np.fft.rfft(random.standard_normal(len(audio)))
+        exponent = random.uniform(0, 2) / 2  # of amplitudes
+        spectrum /= np.maximum(np.arange(len(spectrum)), 1) ** exponent
+        noise = np.fft.irfft(spectrum, len(audio))
+        level = np.sqrt(np.mean(np.square(audio, dtype=np.float64)))
+        ratio = 10 ** (random.uniform(*self.snr_db) / 20)
+        return noise * (level / ratio / max(np.sqrt(np.mean(noise**2)), 1e-12))
