@@ -3,6 +3,8 @@
 For inference only: a folded generator has other parameter names and does not train as before.
 """
 
+from typing import Any
+
 from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
 from espnet2.gan_codec.shared.encoder.seanet import SConv1d, SEANetResnetBlock
 from torch import nn
@@ -27,6 +29,11 @@ def fold_weight_norm(model: nn.Module) -> None:
     """Replace normalized weights by their product, which is then not computed at every call."""
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
+            # The product is an attribute of the class, which a module shares with its copies, and
+            # which it is removed from.
+            shared: Any = type(module)
+            own = type(shared.__name__, shared.__bases__, {"weight": shared.weight})
+            module.__class__ = own
             parametrize.remove_parametrizations(module, "weight")
             # Weight norm's reader of older checkpoints stays behind, and cannot be pickled.
             module._load_state_dict_pre_hooks.clear()

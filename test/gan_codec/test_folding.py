@@ -1,5 +1,7 @@
 """What is folded for inference computes the same."""
 
+import copy
+
 import pytest
 import torch
 from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
@@ -44,3 +46,12 @@ def test_only_odd_strides_are_padded_outside(folded):
     left = [m for m in folded.modules() if isinstance(m, SConv1d | SConvTranspose1d)]
     assert [type(module) for module in left] == [SConv1d, SConvTranspose1d]
     assert any(getattr(module, "inplace", False) for module in folded.modules())
+
+
+@torch.inference_mode()
+def test_what_was_copied_before_goes_on():
+    generator, audio = build(), torch.randn(1, 1, 200)
+    expected = generator.encode(audio)
+    for _ in range(2):
+        fold(copy.deepcopy(generator))
+    assert torch.equal(generator.encode(audio), expected)
