@@ -12,14 +12,12 @@ import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler, AbsScheduler
 from espnet2.torch_utils.device_funcs import to_device
-from espnet2.train.gan_trainer import GANTrainerOptions
-from espnet2.train.reporter import SubReporter
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,6 +25,10 @@ from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
 from espnet_stacodec.gan_codec.distributed import all_reduce_sum, world_size
 from espnet_stacodec.gan_codec.stacodec import STACodec
+
+if TYPE_CHECKING:  # ESPnet's trainer takes 15 s to import
+    from espnet2.train.gan_trainer import GANTrainerOptions
+    from espnet2.train.reporter import SubReporter
 
 Streams = dict[str, torch.Tensor]
 Batch = tuple[list[str], Streams]
@@ -60,8 +62,8 @@ class GANSteps:
         model: nn.Module,
         optimizers: Sequence[torch.optim.Optimizer],
         schedulers: Sequence[AbsScheduler | None],
-        reporter: SubReporter,
-        options: GANTrainerOptions,
+        reporter: "SubReporter",
+        options: "GANTrainerOptions",
         autocast: torch.dtype | None = None,
     ) -> None:
         self.model = model
