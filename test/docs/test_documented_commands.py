@@ -128,6 +128,9 @@ def check(command: Command) -> None:
             assert importlib.util.find_spec(f"espnet2.bin.{words[2]}"), str(command)
     elif program == "find":
         pass
+    elif program == "tools/gpu_check.sh":
+        assert (command.folder / program).is_file(), str(command)
+        check_parser(parser_of("gpu_check"), ("--configs", "a", *words), command)
     elif program in SCRIPTS:
         there = is_elsewhere(command.folder) or (command.folder / program).is_file()
         assert there, str(command)
