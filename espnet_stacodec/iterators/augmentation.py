@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import fft
 
 from espnet_stacodec.errors import ConfigError
 
@@ -76,7 +77,9 @@ class Augmentation:
         limits = random.uniform() < self.band_share
         if not (bends or limits):
             return audio
-        frequencies = np.fft.rfftfreq(len(audio), 1 / self.sample_rate)
+        # The transform of a length with a large prime factor takes many times as long.
+        size = fft.next_fast_len(len(audio), real=True)
+        frequencies = fft.rfftfreq(size, 1 / self.sample_rate)
         gains = np.ones(len(frequencies))
         if bends:
             octaves = np.log2(np.maximum(frequencies, LOWEST_HZ) / LOWEST_HZ)
@@ -86,14 +89,15 @@ class Augmentation:
         if limits:
             highest = random.uniform(*self.band_hz)
             gains /= np.sqrt(1 + (frequencies / highest) ** (2 * STEEPNESS))
-        return np.fft.irfft(np.fft.rfft(audio) * gains, len(audio))
+        return fft.irfft(fft.rfft(audio, size) * gains, size)[: len(audio)]
 
     def _noise(self, audio: np.ndarray, random: Any) -> np.ndarray:
         """Return noise (N,) at a random level below that of audio (N,)."""
-        spectrum = np.fft.rfft(random.standard_normal(len(audio)))
+        size = fft.next_fast_len(len(audio), real=True)
+        spectrum = fft.rfft(random.standard_normal(size))
         exponent = random.uniform(0, 2) / 2  # of amplitudes
         spectrum /= np.maximum(np.arange(len(spectrum)), 1) ** exponent
-        noise = np.fft.irfft(spectrum, len(audio))
+        noise = fft.irfft(spectrum, size)[: len(audio)]
         level = np.sqrt(np.mean(np.square(audio, dtype=np.float64)))
         ratio = 10 ** (random.uniform(*self.snr_db) / 20)
         return noise * (level / ratio / max(np.sqrt(np.mean(noise**2)), 1e-12))
