@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from espnet_stacodec.errors import STACodecError, in_one_sentence
+from espnet_stacodec.pretrained.shipped.lookup import find_shipped
 
 INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 READER_GONE = 141  # the same for a closed pipe, as of `| head`
@@ -27,10 +28,25 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
+def model_folder(name: str) -> Path:
+    """Return the folder that a model's name or path means: of a shipped codec, or the path."""
+    return find_shipped(name) or Path(name)
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands for what a recipe trained."""
+    parser.add_argument(
+        "--model",
+        type=model_folder,
+        required=True,
+        help="folder of the experiment, or name of a shipped codec",
+    )
+    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+
+
 def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that run a trained codec on sets (stages 6 and 7)."""
-    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    add_model_argument(parser)
     parser.add_argument("--dump_dir", type=Path, required=True, help="e.g. dump/raw")
     parser.add_argument(
         "--semantic_dir",

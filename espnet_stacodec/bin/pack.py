@@ -11,8 +11,7 @@ from espnet_stacodec.bin import _cli
 def get_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    _cli.add_model_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="archive to write (.zip)")
     parser.add_argument("--repo", help="OWNER/NAME that the model card is for, if for any")
     parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")

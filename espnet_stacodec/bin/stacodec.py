@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from espnet_stacodec.inference.file_coding import FileCoder
 
-MODEL_HELP = "experiment folder, archive, or Hugging Face repository"
+MODEL_HELP = (
+    "name of a shipped codec, experiment folder, archive, or Hugging Face repository (default:"
+    f" {DEFAULT_NAME}, which is shipped)"
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -79,12 +83,12 @@ def _add_files_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(work=_info)
-    parser.add_argument("model", help=MODEL_HELP)
+    parser.add_argument("model", nargs="?", default=DEFAULT_NAME, help=MODEL_HELP)
     _add_loading_arguments(parser)
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--model", default=DEFAULT_NAME, help=MODEL_HELP)
     _add_loading_arguments(parser)
 
 

@@ -6,7 +6,6 @@ Needs the rights to write there: `hf auth login`, or a token in the environment 
 import argparse
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from espnet_stacodec.bin import _cli
 
@@ -14,8 +13,7 @@ from espnet_stacodec.bin import _cli
 def get_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
+    _cli.add_model_argument(parser)
     parser.add_argument("--repo", required=True, help="OWNER/NAME")
     parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")
     parser.add_argument(

@@ -16,6 +16,7 @@ from espnet_stacodec.errors import ConfigError, ModelError
 from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 from espnet_stacodec.inference.audio_coding import AudioCoding
+from espnet_stacodec.pretrained.shipped.lookup import shipped_list
 
 OUTPUTS = ("latents", "codes")
 MIXTURE_KEYS = ("embed_dim", "output_dim", "dropout", "code_dropout")
@@ -29,8 +30,8 @@ class STACodecFrontend(AbsFrontend):
     change it either. They hold its fingerprint: a model does not load beside another codec.
 
     Args:
-        codec: An experiment's folder, an archive of one, or a Hugging Face repository; needed in
-            decoding, too.
+        codec: The name of a shipped codec, an experiment's folder, an archive of one, or a Hugging
+            Face repository; needed in decoding, too.
         output: "latents", the sum of the entries of the chosen codebooks, nothing of which is
             trained; or "codes", the codes themselves, which get new embeddings that are trained,
             one table per codebook, mixed with learned weights.
@@ -140,7 +141,10 @@ def _open_codec(
 ) -> AudioCoding:
     """Return the codec of frontend_conf, frozen."""
     if source is None:
-        raise ConfigError("frontend_conf: codec must be given, the folder of a trained codec.")
+        raise ConfigError(
+            "frontend_conf: codec must be given: the folder of a trained codec,"
+            f" or the name of a shipped one ({shipped_list()})."
+        )
     try:
         codec = AudioCoding.from_pretrained(source, model_file=model_file, variant=variant)
     except (ModelError, ConfigError) as error:

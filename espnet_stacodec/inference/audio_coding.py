@@ -46,7 +46,7 @@ class AudioCoding(Encoding, Decoding):
             codes and audio.
 
     Example:
-        >>> codec = AudioCoding.from_pretrained("exp/codec_train_sta_mfcc_l0_km100")
+        >>> codec = AudioCoding.from_pretrained("small")  # or a folder, an archive, OWNER/NAME
         >>> codes = codec.encode(wave, 16000)       # (n_codebooks, T) int64
         >>> audio = codec.decode(codes, len(wave))  # (N,) float32
         >>> audio = codec.decode(codec.encode_file("a.flac"))  # any rate and number of channels
@@ -76,10 +76,10 @@ class AudioCoding(Encoding, Decoding):
         token: str | None = None,
         cache_dir: Path | str | None = None,
     ) -> "AudioCoding":
-        """Load an experiment's folder, an archive of one, or a Hugging Face repository.
+        """Load a shipped codec, an experiment's folder, an archive, or a hub's repository.
 
         Args:
-            source: Path or repository id.
+            source: Name of a shipped codec ("small"), path, or id of a Hugging Face repository.
             device: "cpu", "cuda", "cuda:1", ...
             model_file: Name of a checkpoint in the folder; None for the best one.
             variant: Which of the authors' releases in the folder or repository `source`, e.g.

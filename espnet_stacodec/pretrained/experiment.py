@@ -15,6 +15,7 @@ from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ModelError
 from espnet_stacodec.fileio.files import move_folder, scratch_folder
 from espnet_stacodec.pretrained import archives
+from espnet_stacodec.pretrained.shipped.lookup import find_shipped, shipped_list
 
 # To be raised with every change of weights' names or configuration keys between two releases.
 CACHE_VERSION = 1
@@ -35,7 +36,8 @@ class Experiment:
         folder: The experiment's folder.
         config: The content of its config.yaml.
         model_file: The checkpoint or the safetensors file to load.
-        source: What the user named: the folder, an archive, or the id of a repository.
+        source: What the user named: a shipped codec, the folder, an archive, or the id of a
+            repository.
     """
 
     folder: Path
@@ -75,8 +77,9 @@ class Experiment:
         """Find an experiment.
 
         Args:
-            source: An experiment's folder, an archive that `pack` or ESPnet's `espnet2.bin.pack
-                codec` made, or the id of a Hugging Face repository; `~` is the user's home.
+            source: The name of a shipped codec, an experiment's folder, an archive that `pack` or
+                ESPnet's `espnet2.bin.pack codec` made, or the id of a Hugging Face repository; `~`
+                is the user's home.
             model_file: Name of a checkpoint in the folder; None for the packed weights or, failing
                 that, the packed model, or the best one by the experiment's first criterion.
             revision: Branch, tag or commit of a repository; None for its default branch.
@@ -131,6 +134,8 @@ def _locate(
     cache_dir: Path | str | None,
 ) -> Path:
     """Return the folder of an experiment, unpacking or downloading it where needed."""
+    if shipped := find_shipped(source):
+        return shipped
     path = Path(source).expanduser()
     if path.is_dir():
         return path
@@ -145,7 +150,8 @@ def _locate(
                 return folder
         return download(*hub)
     raise ModelError(
-        f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository."
+        f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository;"
+        f" {shipped_list()}."
     )
 
 

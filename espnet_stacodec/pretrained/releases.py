@@ -23,6 +23,7 @@ from espnet_stacodec.pretrained.experiment import (
 )
 from espnet_stacodec.pretrained.official_checkpoint import Released, read_checkpoint
 from espnet_stacodec.pretrained.official_kmeans import read_released_kmeans
+from espnet_stacodec.pretrained.shipped.lookup import find_shipped
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import CENTROIDS_NAME
 from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, UpstreamConfig, write_info
@@ -58,6 +59,8 @@ def open_variant(
     Raises:
         ModelError: If there is no such variant, or it lacks a part.
     """
+    if find_shipped(source):
+        raise ModelError(f"{source}: a shipped codec has no variants; name the releases' folder.")
     base = Path(source).expanduser()
     if not base.is_dir():
         if REPOSITORY_PATTERN.fullmatch(str(source)) is None:
