@@ -44,6 +44,14 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_file", help="checkpoint in it; the best one if not given")
 
 
+def add_card_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a model card says that an experiment does not know."""
+    parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")
+    parser.add_argument(
+        "--language", nargs="+", default=[], help="of its speech, by ISO 639, e.g. en de"
+    )
+
+
 def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that run a trained codec on sets (stages 6 and 7)."""
     add_model_argument(parser)

@@ -14,10 +14,10 @@ def get_parser() -> argparse.ArgumentParser:
     _cli.add_model_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="archive to write (.zip)")
     parser.add_argument("--repo", help="OWNER/NAME that the model card is for, if for any")
-    parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")
     parser.add_argument(
-        "--language", nargs="+", default=[], help="of its speech, by ISO 639, e.g. en de"
+        "--half", action="store_true", help="weights in float16: half the size, other codes"
     )
+    _cli.add_card_arguments(parser)
     return parser
 
 
@@ -30,7 +30,8 @@ def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.pretrained.model_card import CardOptions
     from espnet_stacodec.pretrained.packing import pack
 
-    pack(args.model, args.out, args.model_file, CardOptions(args.repo, args.license, args.language))
+    card = CardOptions(args.repo, args.license, args.language)
+    pack(args.model, args.out, args.model_file, card, args.half)
     logging.info("%s: packed", args.out)
 
 

@@ -160,15 +160,17 @@ def _source(args: argparse.Namespace) -> Path | str:
 
 def _info(args: argparse.Namespace) -> None:
     from espnet_stacodec.inference.audio_coding import AudioCoding
-    from espnet_stacodec.pretrained.experiment import Experiment
+    from espnet_stacodec.pretrained.experiment import CARD_NAME, Experiment
 
     experiment = Experiment.open(_source(args), args.model_file)
     codec = AudioCoding.from_experiment(experiment, args.device)
-    described = "none"
+    tokens = codec.token_kind
     if info := codec.tokenizer.describe():
-        described = f"{info.tag}, {info.num_clusters} tokens, fingerprint {info.fingerprint}"
+        tokens += f": {info.tag}, {info.num_clusters} tokens, fingerprint {info.fingerprint}"
+    elif codec.needs_tokens:
+        tokens += ": none"
     weights = sum(p.numel() for p in codec.generator.parameters())
-    rows = {
+    rows: dict[str, object] = {
         "model": experiment.model_file,
         "fingerprint": codec.fingerprint,
         "sampling rate": f"{codec.sample_rate} Hz",
@@ -176,9 +178,12 @@ def _info(args: argparse.Namespace) -> None:
         f" ({codec.frame_rule.frame_rate_hz:g} per second)",
         "codebooks": f"{codec.n_codebooks} of {codec.codebook_sizes[0]} entries"
         f" ({codec.bits_per_second() / 1000:.2f} kbit/s)",
-        "semantic tokens": codec.token_kind + (f": {described}" if codec.needs_tokens else ""),
+        "semantic tokens": tokens,
         "parameters": f"{weights / 1e6:.2f} million",
     }
+    card = experiment.folder / CARD_NAME
+    if card.is_file():
+        rows["data, licence, limits"] = card
     width = max(len(name) for name in rows)
     sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in rows.items()))
 

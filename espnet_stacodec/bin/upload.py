@@ -15,10 +15,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     _cli.add_model_argument(parser)
     parser.add_argument("--repo", required=True, help="OWNER/NAME")
-    parser.add_argument("--license", help="of the model, by the hub's name, e.g. cc-by-4.0")
-    parser.add_argument(
-        "--language", nargs="+", default=[], help="of its speech, by ISO 639, e.g. en de"
-    )
+    _cli.add_card_arguments(parser)
     return parser
 
 

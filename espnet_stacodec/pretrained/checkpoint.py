@@ -22,6 +22,7 @@ from espnet_stacodec.fileio.files import fingerprint
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.parallel import default_float32
 from espnet_stacodec.pretrained.experiment import Experiment
+from espnet_stacodec.pretrained.precision import with_sums
 
 if TYPE_CHECKING:
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
@@ -74,18 +75,28 @@ def inference_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: If the file cannot be read.
     """
+    is_ours = experiment.codec == "stacodec"
+    kept = GENERATOR_PREFIX if is_ours else CODEC_PREFIX
+    state = {
+        name: value
+        for name, value in all_weights(experiment).items()
+        if name.startswith(kept) and not name.startswith(DISCRIMINATOR_PREFIX)
+    }
+    return with_sums(state) if is_ours else state
+
+
+def all_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
+    """Return all tensors in the experiment's file of weights.
+
+    Raises:
+        ModelError: If the file cannot be read.
+    """
     path = experiment.model_file
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        kept = GENERATOR_PREFIX if experiment.codec == "stacodec" else CODEC_PREFIX
-        return {
-            name: value
-            for name, value in state.items()
-            if name.startswith(kept) and not name.startswith(DISCRIMINATOR_PREFIX)
-        }
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {str(name): v for name, v in state.items() if isinstance(v, torch.Tensor)}
     except UNREADABLE as error:
         raise _unusable(experiment.label(path.name), error) from error
 

@@ -25,6 +25,7 @@ CONFIG_NAME = "config.yaml"
 PACKED_WEIGHTS_NAME = "model.safetensors"
 PACKED_MODEL_NAME = "model.pth"
 TOKENIZER_FOLDER = "semantic"
+CARD_NAME = "README.md"
 REPOSITORY_PATTERN = re.compile(r"[\w.-]+/[\w.-]+")
 
 

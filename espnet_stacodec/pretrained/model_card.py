@@ -87,25 +87,35 @@ def write_card(
         options: What the experiment does not know.
         archive_name: What the card's example reads where `options` name no repository.
     """
+    return TEXT.format(
+        head=card_head(options),
+        name=options.repository or experiment.folder.resolve().name,
+        description=describe(experiment, generator),
+        source=options.repository or archive_name,
+        n_codebooks=len(generator.codebooks),
+        scores=_scores(experiment, codec_fingerprint(generator)) or "It was not scored.",
+    )
+
+
+def card_head(options: CardOptions) -> str:
+    """Return the YAML at the top of a card, by which a hub sorts models."""
     head: dict[str, object] = {"library_name": LIBRARY, "pipeline_tag": PIPELINE}
     if options.license is not None:
         head["license"] = options.license
     if options.languages:
         head["language"] = list(options.languages)
     head["tags"] = list(TAGS)
+    return yaml.safe_dump(head, sort_keys=False)
+
+
+def describe(experiment: Experiment, generator: "STACodecGenerator | BuiltinGenerator") -> str:
+    """Return what a codec is, in a sentence."""
     method = "STACodec (arXiv 2602.06180)" if experiment.codec == "stacodec" else experiment.codec
     rule, sizes = generator.frame_rule, [codebook.size for codebook in generator.codebooks]
-    return TEXT.format(
-        head=yaml.safe_dump(head, sort_keys=False),
-        name=options.repository or experiment.folder.resolve().name,
-        description=(
-            f"A {method} codec for espnet_stacodec: {rule.sample_rate} Hz,"
-            f" {rule.frame_rate_hz:g} frames per second, codebooks of"
-            f" {', '.join(map(str, sizes))} entries."
-        ),
-        source=options.repository or archive_name,
-        n_codebooks=len(sizes),
-        scores=_scores(experiment, codec_fingerprint(generator)) or "It was not scored.",
+    return (
+        f"A {method} codec for espnet_stacodec: {rule.sample_rate} Hz,"
+        f" {rule.frame_rate_hz:g} frames per second, codebooks of"
+        f" {', '.join(map(str, sizes))} entries."
     )
 
 

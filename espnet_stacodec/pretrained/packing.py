@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import yaml
 from safetensors.torch import save_file
 from typeguard import typechecked
@@ -25,8 +26,9 @@ from typeguard import typechecked
 from espnet_stacodec.errors import ConfigError, ModelError
 from espnet_stacodec.fileio.files import atomic_write, scratch_folder, write_text
 from espnet_stacodec.pretrained.archives import write_meta
-from espnet_stacodec.pretrained.checkpoint import inference_weights, load_codec
+from espnet_stacodec.pretrained.checkpoint import all_weights, inference_weights, load_codec
 from espnet_stacodec.pretrained.experiment import (
+    CARD_NAME,
     CONFIG_NAME,
     PACKED_MODEL_NAME,
     PACKED_WEIGHTS_NAME,
@@ -34,6 +36,7 @@ from espnet_stacodec.pretrained.experiment import (
     Experiment,
 )
 from espnet_stacodec.pretrained.model_card import CardOptions, write_card
+from espnet_stacodec.pretrained.precision import in_half
 from espnet_stacodec.semantic.tokenizer_info import INFO_NAME
 
 # Options of ESPnet that its inference reads, and that an imported release does not have.
@@ -46,6 +49,7 @@ def pack(
     archive: Path | str,
     model_file: str | None = None,
     card: CardOptions | None = None,
+    half: bool = False,
 ) -> None:
     """Write the archive of an experiment, which `AudioCoding.from_pretrained` reads anywhere.
 
@@ -54,6 +58,8 @@ def pack(
         archive: The .zip file to write.
         model_file: Name of the checkpoint; None for the best one.
         card: What the model card says that the experiment does not know; None for nothing.
+        half: Whether the weights are kept in float16, which halves the archive. They are computed
+            with in float32, but are other weights: the packed codec has its own fingerprint.
 
     Raises:
         ConfigError: If `archive` does not end in .zip, which ESPnet recognizes it by.
@@ -63,7 +69,7 @@ def pack(
     if archive.suffix != ".zip":
         raise ConfigError(f"{archive}: the archive's name must end in .zip.")
     with scratch_folder(archive) as folder:
-        names = _write_parts(folder, model, model_file, card or CardOptions(), archive.name)
+        names = _write_parts(folder, model, model_file, card or CardOptions(), archive.name, half)
         with (
             atomic_write(archive) as temporary,
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed,
@@ -115,10 +121,15 @@ def upload(
 
 
 def _write_parts(
-    folder: Path, model: Path | str, model_file: str | None, card: CardOptions, name: str
+    folder: Path,
+    model: Path | str,
+    model_file: str | None,
+    card: CardOptions,
+    name: str,
+    half: bool = False,
 ) -> list[str]:
     """Write what a packed experiment holds into an empty folder; return the names of the files."""
-    experiment = _with_checkpoint(Experiment.open(model, model_file))
+    experiment = _with_checkpoint(Experiment.open(model, model_file), folder, half)
     # Also shows that the model can be loaded, before anybody has to find that it cannot.
     generator = load_codec(experiment)
     tokenizer = experiment.tokenizer_folder
@@ -132,23 +143,31 @@ def _write_parts(
         name: value.clone().contiguous() for name, value in inference_weights(experiment).items()
     }
     save_file(weights, folder / PACKED_WEIGHTS_NAME, {"format": "pt"})
-    shutil.copyfile(experiment.model_file, folder / PACKED_MODEL_NAME)
+    if experiment.model_file != folder / PACKED_MODEL_NAME:
+        shutil.copyfile(experiment.model_file, folder / PACKED_MODEL_NAME)
     write_meta(folder, CONFIG_NAME, PACKED_MODEL_NAME)
-    write_text(folder / "README.md", write_card(experiment, generator, card, name))
+    write_text(folder / CARD_NAME, write_card(experiment, generator, card, name))
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def _with_checkpoint(experiment: Experiment) -> Experiment:
-    """Return the experiment with the checkpoint of its whole model, if it is a packed one."""
-    if experiment.model_file.suffix != ".safetensors":
+def _with_checkpoint(experiment: Experiment, folder: Path, half: bool) -> Experiment:
+    """Return the experiment with the checkpoint of the model to pack.
+
+    That is written into `folder` where the experiment has none: of half precision, or of a codec
+    that has only the weights for encoding and decoding.
+    """
+    if experiment.model_file.suffix == ".safetensors":
+        whole = experiment.folder / PACKED_MODEL_NAME
+        if whole.is_file():
+            experiment = dataclasses.replace(experiment, model_file=whole)
+    made = folder / PACKED_MODEL_NAME
+    if half:
+        torch.save(in_half(all_weights(experiment), experiment.source), made)
+    elif experiment.model_file.suffix == ".safetensors":
+        torch.save(inference_weights(experiment), made)
+    else:
         return experiment
-    whole = experiment.folder / PACKED_MODEL_NAME
-    if not whole.is_file():
-        raise ModelError(
-            f"{experiment.source}: no {PACKED_MODEL_NAME} in it, and ESPnet reads no"
-            f" {experiment.model_file.name}; pack the folder of the training."
-        )
-    return dataclasses.replace(experiment, model_file=whole)
+    return dataclasses.replace(experiment, model_file=made)
 
 
 def _packed_config(config: dict[str, Any], assigned: bool) -> dict[str, Any]:

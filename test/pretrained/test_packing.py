@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from espnet2.bin.gan_codec_inference import AudioCoding as ESPnetAudioCoding
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
@@ -115,8 +116,40 @@ def test_both_files_of_weights_are_the_same_codec(kind, tmp_path, request, monke
     wave, tokens = noise(3200), [1] * 10 if kind == "sta" else None
     expected = trained.encode(wave, 16000, tokens)
     assert torch.equal(codec.encode(wave, 16000, tokens), expected)
-    with pytest.raises(ModelError, match="no model.pth in it, and ESPnet reads no model.safet"):
-        pack(opened.folder, tmp_path / "y.zip")
+    # For ESPnet too: it gets a model.pth without the discriminator.
+    pack(opened.folder, tmp_path / "y.zip")
+    for name in ("model.safetensors", "model.pth"):
+        codec = AudioCoding.from_pretrained(tmp_path / "y.zip", model_file=name)
+        assert codec.fingerprint == trained.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["assigned", "spd", "encodec"])
+def test_half_precision(kind, tmp_path, request, monkeypatch, noise):
+    """Both files hold the same rounded codec, and ESPnet reads it as well."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    experiment = request.getfixturevalue(f"{kind}_experiment")
+    pack(experiment, tmp_path / "x.zip")
+    pack_command.main(["--model", str(experiment), "--out", str(tmp_path / "h.zip"), "--half"])
+    whole, half = Experiment.open(tmp_path / "x.zip"), Experiment.open(tmp_path / "h.zip")
+    for name in ("model.safetensors", "model.pth"):
+        large = (whole.folder / name).stat().st_size
+        assert (half.folder / name).stat().st_size < 0.75 * large  # tiny networks: much is names
+    rounded = {
+        n: v.half().float() if v.is_floating_point() and v.dim() > 1 else v
+        for n, v in torch.load(whole.folder / "model.pth", weights_only=True).items()
+    }
+    torch.save(rounded, whole.folder / "rounded.pth")
+    expected = AudioCoding.from_pretrained(whole.folder, model_file="rounded.pth")
+    wave = noise(6400)
+    codes = expected.encode(wave, 16000)
+    for name in ("model.safetensors", "model.pth"):
+        codec = AudioCoding.from_pretrained(half.folder, model_file=name)
+        assert codec.fingerprint == expected.fingerprint
+        assert torch.equal(codec.encode(wave, 16000), codes)
+    assert torch.equal(codec.decode(codes), expected.decode(codes))
+    theirs = ESPnetAudioCoding.from_pretrained(str(tmp_path / "h.zip"))
+    assert torch.equal(theirs(torch.from_numpy(wave))["codes"][:, 0], codes)
 
 
 def test_a_packed_experiment_can_be_packed_again(folder, tmp_path):
