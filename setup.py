@@ -56,6 +56,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.12,<3.14",  # the range of espnet 202611
     packages=find_packages(include=["espnet_stacodec", "espnet_stacodec.*"]),
+    # Codecs that work right after the installation, without a network.
+    package_data={"espnet_stacodec.pretrained.shipped": ["*/*", "*/semantic/*"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["stacodec = espnet_stacodec.bin.stacodec:main"]},

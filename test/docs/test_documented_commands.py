@@ -26,6 +26,7 @@ READER_STAGES = ROOT / "egs2/TEMPLATE/codes_to_text.sh"
 # Scripts without options of their own; the last one is ESPnet's.
 SCRIPTS = (
     *("tools/test.sh", "tools/test_lowest.sh", ".ci/run", "tools/link_espnet.sh"),
+    *("egs2/folder/codec1/run_small.sh", "egs2/folder/codec1/ship_small.sh"),
     "../TEMPLATE/asr2/setup.sh",
 )
 # Options of ESPnet's own scripts and of the data preparation, where prose names them.
@@ -70,6 +71,16 @@ def parser_of(module: str) -> argparse.ArgumentParser:
         sys.path.insert(0, str(ROOT / "egs2/TEMPLATE/codec1/local"))
         return importlib.import_module(module).get_parser()
     return importlib.import_module(f"espnet_stacodec.bin.{module}").get_parser()
+
+
+@functools.cache
+def parser_of_tool(path: Path) -> argparse.ArgumentParser:
+    """Return the parser of a program in tools/."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_parser()
 
 
 def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -117,6 +128,9 @@ def check(command: Command) -> None:
     elif program == "stacodec":
         check_parser(parser_of("stacodec"), words, command)
     elif program == "python":
+        if words[0].startswith("tools/"):
+            check_parser(parser_of_tool(ROOT / words[0]), words[1:], command)
+            return
         assert words[0] == "-m", f"{command}: name a module"
         package, _, module = words[1].rpartition(".")
         if package == "espnet2.bin":
@@ -159,6 +173,7 @@ def test_options_in_the_text_exist(page):
     for module in (ROOT / "espnet_stacodec/bin").glob("[a-z]*.py"):
         known |= options_of(parser_of(module.stem))
     known |= options_of(parser_of("ablations"))
+    known |= options_of(parser_of_tool(ROOT / "tools/make_samples.py"))
     named = {option for code in inline_code(page) for option in OPTION.findall(code)}
     assert named <= known, f"{named - known}"
 
