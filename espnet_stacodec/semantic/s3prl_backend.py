@@ -77,6 +77,10 @@ class S3prlUpstream(Upstream):
         # S3PRLUpstream leaves its constructor in training mode.
         self._model = model.to(self.device).float().eval()
 
+    @property
+    def _network(self) -> torch.nn.Module:
+        return self._model
+
     def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
         lengths = torch.tensor([len(wave)], device=wave.device)
         states, _ = self._model(wave.unsqueeze(0), lengths)

@@ -50,6 +50,10 @@ class TransformersUpstream(Upstream):
         if rate != TOKEN_FRAMES.sample_rate:
             raise ConfigError(f"path_or_url: '{source}' wants audio at {rate} Hz, not 16000 Hz.")
 
+    @property
+    def _network(self) -> torch.nn.Module:
+        return self._encoder
+
     def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
         # Only extractors with a fixed window (Whisper's) have n_samples.
         window_samples = getattr(self._extractor, "n_samples", None)

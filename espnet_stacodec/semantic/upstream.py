@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.frames import align_tokens
 from espnet_stacodec.parallel import default_float32
+from espnet_stacodec.semantic.needed_blocks import Blocks
 from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, UpstreamConfig
 
 # Convolutions need a whole window, and S3PRL fails between its own minimum of 50 ms and 60 ms.
@@ -88,8 +90,10 @@ class Upstream(abc.ABC):
         # Noise, because silence makes models that normalize their input divide by zero.
         generator = torch.Generator().manual_seed(0)
         probe = 0.1 * torch.randn(PROBE_SAMPLES, generator=generator, dtype=torch.float32)
-        with torch.inference_mode(), quiet_models():
-            states = self._hidden_states(probe.to(self.device))
+        probe = probe.to(self.device)
+        blocks = Blocks(self._network, config.layer)
+        with torch.inference_mode(), quiet_models(), blocks.observed():
+            states = self._hidden_states(probe)
         if config.layer >= len(states):
             raise ConfigError(
                 f"layer: {config.upstream} has {len(states)} hidden states, layer must be"
@@ -98,6 +102,41 @@ class Upstream(abc.ABC):
         state = states[config.layer]
         self.feature_dim = state.shape[-1]
         self._group = self._frames_per_token(len(state))
+        self._skip_blocks(blocks, probe, states)
+
+    @property
+    def _network(self) -> nn.Module:
+        """What `_load` has built; its blocks behind the layer are looked for in it."""
+        return nn.Module()
+
+    def _skip_blocks(
+        self, blocks: Blocks, probe: torch.Tensor, states: Sequence[torch.Tensor]
+    ) -> None:
+        """Compute no block behind the layer, where that gives the very same features.
+
+        Args:
+            blocks: Observed in a run.
+            probe: (N,) the audio of that run.
+            states: The hidden states that it gave.
+        """
+        number = len(states) - 1
+        skipped = blocks.skip(number)
+        if not skipped:
+            return
+        with torch.inference_mode(), quiet_models():
+            found = self._hidden_states(probe)
+        layer = self.config.layer
+        if len(found) == len(states) and torch.equal(found[layer], states[layer]):
+            logging.debug("%s: %d of %d blocks are computed", self.config.upstream, layer, number)
+        else:
+            logging.info(
+                "%s: all %d blocks are computed: without those behind layer %d, its features are"
+                " others.",
+                self.config.upstream,
+                number,
+                layer,
+            )
+            blocks.restore(skipped)
 
     @abc.abstractmethod
     def _load(self) -> None:
