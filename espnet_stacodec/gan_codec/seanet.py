@@ -1,5 +1,6 @@
 """ESPnet's SEANet with the paper's bidirectional LSTM, and padding that never counts."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d, SEANetDecoder
 from espnet2.gan_codec.shared.encoder.seanet import SLSTM, SConv1d, SEANetEncoder
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from espnet_stacodec.gan_codec.lengths import length_mask
 
@@ -74,6 +75,8 @@ class SEANet(nn.Module):
         Returns:
             (B, C', T') latents or audio, zero past the end of each item.
         """
+        if len(x) > 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._on_cpu(x, lengths)
         if lengths is None:
             return self.model(x)
         for layer, (up, down) in zip(self.model, self.scales, strict=True):
@@ -81,6 +84,28 @@ class SEANet(nn.Module):
             x = layer(x, lengths) if isinstance(layer, SkipLSTM) else layer(x)
             lengths = -(-lengths * up // down)
         return _zero_padding(x, lengths)
+
+    def _on_cpu(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """Run convolutions item by item and recurrent layers on all items; see `forward`.
+
+        A recurrent layer reads all its weights at every frame: for several items in the time that
+        one takes, nearly. Convolutions gain nothing in a batch, whose signals fit no cache.
+        """
+        valid = [x.shape[-1]] * len(x) if lengths is None else lengths.tolist()
+        items = [row[None, :, :length] for row, length in zip(x, valid, strict=True)]
+        for recurrent, layers in itertools.groupby(
+            self.model, lambda layer: isinstance(layer, SkipLSTM)
+        ):
+            run = nn.Sequential(*layers)
+            if not recurrent:
+                items = [run(item) for item in items]
+                continue
+            frames = [item.shape[-1] for item in items]
+            padded = _pad(items)
+            for layer in run:
+                padded = layer(padded, torch.tensor(frames) if len(set(frames)) > 1 else None)
+            items = [row[None, :, :length] for row, length in zip(padded, frames, strict=True)]
+        return _pad(items)
 
 
 def build_seanet(
@@ -105,3 +130,8 @@ def _scale(layer: nn.Module) -> tuple[int, int]:
 def _zero_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """x: (B, C, T); returns it with zeros from `lengths` (B,) on."""
     return x * length_mask(lengths, x.shape[-1]).unsqueeze(1)
+
+
+def _pad(items: list[torch.Tensor]) -> torch.Tensor:
+    """items: (1, C, T_i) each. Returns (B, C, longest), with zeros past the end of each item."""
+    return pad_sequence([item[0].T for item in items], batch_first=True).transpose(1, 2)

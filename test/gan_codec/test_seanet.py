@@ -22,10 +22,15 @@ def decoder(bidirectional: bool = True, lstm: int = 2):
     return build_seanet(SEANetDecoder, bidirectional, lstm=lstm, **SIZES).eval()
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("bidirectional", [True, False])
-@torch.no_grad()
-def test_an_item_is_the_same_alone_and_in_a_padded_batch(bidirectional):
-    """Whatever lies in the padding, the longest item included."""
+def test_an_item_is_the_same_alone_and_in_a_padded_batch(bidirectional, training):
+    """Whatever lies in the padding, the longest item included; on a CPU there are two ways."""
+    with torch.set_grad_enabled(training):
+        check_padded_batch(bidirectional)
+
+
+def check_padded_batch(bidirectional: bool) -> None:
     encode, decode = encoder(bidirectional), decoder(bidirectional)
     frames = torch.tensor([9, 1, 14, 2])
     audio = torch.randn(4, 1, 14 * 320)
@@ -41,6 +46,22 @@ def test_an_item_is_the_same_alone_and_in_a_padded_batch(bidirectional):
         alone = decode(latents[row : row + 1, :, :count])
         torch.testing.assert_close(decoded[row, :, : count * 320], alone[0], rtol=0, atol=1e-6)
         assert (decoded[row, :, count * 320 :] == 0).all()
+
+
+@pytest.mark.parametrize("frames", [[9, 9, 9], [9, 1, 4]])
+@torch.no_grad()
+def test_on_a_cpu_only_recurrent_layers_see_a_batch(frames):
+    encode = encoder()
+    seen: dict[type, set[int]] = {}
+    for layer in encode.model:
+        layer.register_forward_hook(
+            lambda layer, inputs, _: seen.setdefault(type(layer), set()).add(len(inputs[0]))
+        )
+    lengths = torch.tensor(frames)
+    batched = encode(torch.randn(3, 1, 9 * 320), lengths * 320)
+    assert seen.pop(SkipLSTM) == {3}
+    assert set().union(*seen.values()) == {1}
+    assert batched.shape == (3, 6, 9)
 
 
 @torch.no_grad()
