@@ -72,6 +72,13 @@ def _add_files_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
         "--nj", type=int, default=1, help="files at a time, each with one thread (default: 1, all)"
     )
     parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=1,
+        help="files that are computed together, which is faster; rounding, and with it a few codes,"
+        " can differ (default: 1)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="make outputs anew that were made from the same inputs with the same codec, too",
@@ -89,6 +96,12 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_NAME, help=MODEL_HELP)
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the networks; bfloat16 is faster on a GPU and gives some other codes",
+    )
     _add_loading_arguments(parser)
 
 
@@ -128,14 +141,16 @@ def _encode(args: argparse.Namespace) -> None:
     from espnet_stacodec.inference.file_coding import FileEncoder
 
     source = _source(args)
-    _code(args, FileEncoder(source, args.device, args.model_file, args.n_codebooks))
+    options = (args.device, args.model_file, args.precision, args.batch_size, args.n_codebooks)
+    _code(args, FileEncoder(source, *options))
 
 
 def _decode(args: argparse.Namespace) -> None:
     from espnet_stacodec.inference.file_coding import FileDecoder
 
     source = _source(args)
-    _code(args, FileDecoder(source, args.device, args.model_file, args.format))
+    options = (args.device, args.model_file, args.precision, args.batch_size, args.format)
+    _code(args, FileDecoder(source, *options))
 
 
 def _code(args: argparse.Namespace, coder: "FileCoder") -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from typeguard import typechecked
 
+from espnet_stacodec.config import choose
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.folding import fold
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.inference.computing import PRECISIONS
 from espnet_stacodec.inference.decoding import Decoding
 from espnet_stacodec.inference.encoding import Encoding
 from espnet_stacodec.pretrained.checkpoint import codec_fingerprint, load_codec
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 
 
 @functools.lru_cache(maxsize=1)
-def load_once(source: Path | str, device: str, model_file: str | None) -> "AudioCoding":
+def load_once(
+    source: Path | str, device: str, model_file: str | None, precision: str = "float32"
+) -> "AudioCoding":
     """`AudioCoding.from_pretrained`, kept for the next call with the same arguments."""
-    return AudioCoding.from_pretrained(source, device, model_file)
+    return AudioCoding.from_pretrained(source, device, model_file, precision=precision)
 
 
 class AudioCoding(Encoding, Decoding):
@@ -40,6 +44,8 @@ class AudioCoding(Encoding, Decoding):
             built-in codecs.
         tokenizer: The semantic tokenizer that it was trained with; None where it needs none.
         device: Where to compute.
+        precision: What the networks compute in: "float32" or "bfloat16", which is faster where the
+            device has it and gives some other codes.
 
     Attributes:
         fingerprint: 16 hexadecimal digits that identify the weights, and the settings that decide
@@ -57,7 +63,10 @@ class AudioCoding(Encoding, Decoding):
         generator: "STACodecGenerator | BuiltinGenerator",
         tokenizer: CodecTokenizer | None = None,
         device: torch.device | str = "cpu",
+        precision: str = "float32",
     ) -> None:
+        choose(PRECISIONS, precision, "precision")
+        self.precision = precision
         self.fingerprint = codec_fingerprint(generator)
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         fold(self.generator)
@@ -75,6 +84,7 @@ class AudioCoding(Encoding, Decoding):
         revision: str | None = None,
         token: str | None = None,
         cache_dir: Path | str | None = None,
+        precision: str = "float32",
     ) -> "AudioCoding":
         """Load a shipped codec, an experiment's folder, an archive, or a hub's repository.
 
@@ -88,24 +98,29 @@ class AudioCoding(Encoding, Decoding):
             token: Access token of a private repository; None for that of `hf auth login`.
             cache_dir: Where downloads, unpacked archives and converted releases are kept; None
                 for the hub's and the user's cache.
+            precision: "float32" or "bfloat16".
 
         Raises:
+            ConfigError: If there is no such device or precision.
             ModelError: If a part is missing or the checkpoint does not fit its configuration.
         """
         if variant is not None:
             source = open_variant(source, variant, revision, token, cache_dir)
         experiment = Experiment.open(source, model_file, revision, token, cache_dir)
-        return cls.from_experiment(experiment, device)
+        return cls.from_experiment(experiment, device, precision)
 
     @classmethod
     @typechecked
     def from_experiment(
-        cls, experiment: Experiment, device: torch.device | str = "cpu"
+        cls,
+        experiment: Experiment,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
     ) -> "AudioCoding":
         """Load an opened experiment; raises ModelError as `from_pretrained` does."""
         trained_with = experiment.codec_conf.get("semantic_fingerprint")
         tokenizer = CodecTokenizer(experiment.tokenizer_folder, trained_with)
-        return cls(load_codec(experiment), tokenizer, device)
+        return cls(load_codec(experiment), tokenizer, device, precision)
 
     @typechecked
     def to(self, device: torch.device | str) -> "AudioCoding":

@@ -2,13 +2,25 @@
 
 import torch
 
-from espnet_stacodec.config import whole_number
+from espnet_stacodec.config import choose, whole_number
 from espnet_stacodec.inference.arrays import Count
 from espnet_stacodec.inference.description import CodecDescription
 
 # On a CPU only what gains from it is computed together: recurrent layers and transformers.
 DEVICE_BATCH_SIZE = {"cpu": 8}
 DEFAULT_BATCH_SIZE = 16
+# What the networks compute in. Codebooks, and what is added up over many frames, stay float32.
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Compute in a precision in the block, whatever the caller's autocast says.
+
+    Raises:
+        ConfigError: If there is no such precision.
+    """
+    dtype = choose(PRECISIONS, precision, "precision")
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 class Computing(CodecDescription):
@@ -16,17 +28,18 @@ class Computing(CodecDescription):
 
     Attributes:
         device: Where to compute.
+        precision: "float32", in which codes are the same wherever they are made, or "bfloat16".
         fingerprint: 16 hexadecimal digits that identify the weights, and the settings that decide
             codes and audio.
     """
 
     device: torch.device
+    precision: str
     fingerprint: str
 
     def _batch_size(self, given: Count) -> int:
         default = DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
         return whole_number("batch_size", given, default)
 
-    def _float32(self) -> torch.autocast:
-        """Compute in float32, so that codes are the same wherever they are made."""
-        return torch.autocast(self.device.type, enabled=False)
+    def _computing(self) -> torch.autocast:
+        return autocast(self.device, self.precision)

@@ -64,11 +64,12 @@ class Decoding(Computing):
             to_codes(item, length, self.codebook_choices, self.frame_rule, self.fingerprint)
             for item, length in zip(codes, lengths, strict=True)
         ]
-        with self._float32():
+        with self._computing():
             audio = chunks.decode(
                 self.generator, [array for array, _ in given], self._batch_size(batch_size)
             )
-        return [samples[:length] for samples, (_, length) in zip(audio, given, strict=True)]
+        pairs = zip(audio, given, strict=True)
+        return [samples[:length].float() for samples, (_, length) in pairs]
 
     @torch.no_grad()
     @typechecked

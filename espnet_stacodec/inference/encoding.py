@@ -63,7 +63,8 @@ class Encoding(Computing):
 
         Audio of more than a minute is encoded in pieces, each with some seconds of its neighbours,
         so that memory is bounded; near their borders some codes can differ from those of the
-        whole. Tokens are made of the whole. All is computed in float32, under autocast too.
+        whole. Tokens are made of the whole. The caller's autocast
+        changes nothing.
 
         Args:
             wave: (N,) or (1, N) samples, floating point or PCM (see `to_waveform`), or a list.
@@ -99,16 +100,30 @@ class Encoding(Computing):
             given = None if semantic is None else semantic[index]
             return self._tokens(waves[index], given, f"wave {index}")
 
-        with self._float32():
+        with self._computing():
             return [codes[:kept] for codes in chunks.encode(self.generator, waves, tokens, size)]
 
     @typechecked
     def encode_file(self, path: Path | str, n_codebooks: Count = None) -> Codes:
         """Encode an audio file of any rate, its channels averaged; raises as `encode` does."""
-        samples = to_waveform(*read_audio(path), self.sample_rate, str(path))
+        waves = self._read([path])
         with naming(path):
-            codes = self.encode(samples, self.sample_rate, n_codebooks=n_codebooks)
-        return Codes(codes.numpy(), len(samples), self.sample_rate, self.fingerprint)
+            return self._encode_whole(waves, n_codebooks)[0]
+
+    @typechecked
+    def encode_files(self, paths: Sequence[Path | str], n_codebooks: Count = None) -> list[Codes]:
+        """Encode several audio files together; raises as `encode` does."""
+        return self._encode_whole(self._read(paths), n_codebooks)
+
+    def _read(self, paths: Sequence[Path | str]) -> list[torch.Tensor]:
+        return [to_waveform(*read_audio(path), self.sample_rate, str(path)) for path in paths]
+
+    def _encode_whole(self, waves: Sequence[torch.Tensor], n_codebooks: Count) -> list[Codes]:
+        made = self.encode(waves, self.sample_rate, None, len(waves), n_codebooks)
+        return [
+            Codes(codes.numpy(), len(wave), self.sample_rate, self.fingerprint)
+            for codes, wave in zip(made, waves, strict=True)
+        ]
 
     def _tokens(self, wave: torch.Tensor, given: Any, where: str) -> torch.Tensor | None:
         """Return the tokens (T,) of a waveform, one for each of its frames, where it needs any."""

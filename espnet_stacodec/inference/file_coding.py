@@ -5,150 +5,27 @@ input (not its content, which would have to be read again), the fingerprint of t
 options. Where it is the one that is wanted, the output is kept.
 """
 
-import abc
+import contextlib
 import dataclasses
 import errno
 import functools
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from typeguard import typechecked
 
-from espnet_stacodec.errors import DataError, TokenError, in_one_sentence, naming
-from espnet_stacodec.fileio.audio import AUDIO_ENDINGS, read_comment, write_audio
-from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.config import whole_number
+from espnet_stacodec.errors import DataError, in_one_sentence
 from espnet_stacodec.fileio.file_pairs import pair_files
-from espnet_stacodec.fileio.files import content_key
-from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
+from espnet_stacodec.inference.file_coders import File, FileCoder, FileDecoder, FileEncoder
 from espnet_stacodec.parallel import Workers, one_thread
 
-CODES_ENDING = ".npz"
-COMMENT = "stacodec decode "
+__all__ = ["FileCoder", "FileDecoder", "FileEncoder", "Summary", "code_files"]
+
 # With these nothing can be written any more, whatever the next file is.
 FATAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@dataclasses.dataclass(frozen=True)
-class FileCoder(abc.ABC):
-    """Makes one kind of file from another with a codec. It can be pickled.
-
-    Attributes:
-        model: As for `AudioCoding.from_pretrained`, and so are
-        device, model_file: these.
-        input_endings: Of the files to take from folders.
-    """
-
-    model: Path | str
-    device: str = "cpu"
-    model_file: str | None = None
-
-    input_endings: ClassVar[Sequence[str]]
-
-    @property
-    def codec(self) -> AudioCoding:
-        """The codec, loaded once in a process."""
-        return load_once(self.model, self.device, self.model_file)
-
-    @property
-    @abc.abstractmethod
-    def output_ending(self) -> str:
-        """Of the files that are made."""
-
-    @property
-    @abc.abstractmethod
-    def options(self) -> list[object]:
-        """Settings that decide the output, besides input and codec."""
-
-    @abc.abstractmethod
-    def origin_of(self, output: Path) -> str | None:
-        """Return what an output holds as its `origin`; None if such a coder did not make it."""
-
-    @abc.abstractmethod
-    def code(self, source: Path, output: Path, origin: str) -> int:
-        """Make an output; return how many of its samples are clipped.
-
-        Raises:
-            DataError: If the input cannot be used.
-            OSError: If a file cannot be read or written.
-        """
-
-    def origin(self, source: Path) -> str:
-        """Return what identifies the input, the codec and the options; empty without an input."""
-        if not source.is_file():
-            return ""
-        status = source.stat()
-        given = [status.st_size, status.st_mtime_ns, self.codec.fingerprint, self.options]
-        return content_key(given)
-
-
-@dataclasses.dataclass(frozen=True)
-class FileEncoder(FileCoder):
-    """Makes files of codes from audio files.
-
-    Attributes:
-        n_codebooks: How many codebooks to write; None for all.
-    """
-
-    n_codebooks: int | None = None
-
-    input_endings = AUDIO_ENDINGS
-    output_ending = CODES_ENDING
-
-    @property
-    def options(self) -> list[object]:
-        """The number of codebooks."""
-        return [self.codec.n_codebooks if self.n_codebooks is None else self.n_codebooks]
-
-    def origin_of(self, output: Path) -> str | None:
-        """Return `Codes.made_from`."""
-        try:
-            return Codes.load(output).made_from
-        except TokenError:
-            return None
-
-    def code(self, source: Path, output: Path, origin: str) -> int:
-        """Encode; no codes are clipped."""
-        codes = self.codec.encode_file(source, self.n_codebooks)
-        dataclasses.replace(codes, made_from=origin).save(output)
-        return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class FileDecoder(FileCoder):
-    """Makes 16-bit audio files from files of codes.
-
-    Attributes:
-        file_format: "wav" or "flac".
-    """
-
-    file_format: str = "wav"
-
-    input_endings = (CODES_ENDING,)
-
-    @property
-    def output_ending(self) -> str:
-        """The format's."""
-        return f".{self.file_format}"
-
-    @property
-    def options(self) -> list[object]:
-        """None but the format, which the name tells."""
-        return []
-
-    def origin_of(self, output: Path) -> str | None:
-        """Return what the file's comment tells."""
-        comment = read_comment(output)
-        return comment.removeprefix(COMMENT) if comment.startswith(COMMENT) else None
-
-    def code(self, source: Path, output: Path, origin: str) -> int:
-        """Decode; samples beyond full scale are clipped."""
-        codes = Codes.load(source)
-        with naming(source):
-            wave = self.codec.decode(codes).numpy()
-        write_audio(output, wave, codes.sample_rate, f"{COMMENT}{origin}")
-        return int((abs(wave) > 1).sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +95,7 @@ def code_files(
     Raises:
         DataError: If a list is not readable, or, with `strict`, if an input cannot be used.
         OSError: If nothing can be written to the disk.
-        STACodecError: If the codec or its options cannot be used.
+        STACodecError: If the codec, its options or a batch size cannot be used.
     """
     pairs = pair_files(inputs, out_dir, coder.input_endings, coder.output_ending, root)
     strict = strict or len(pairs) == 1
@@ -229,9 +106,13 @@ def code_files(
         logging.error("%s", sentence)
         summary.failures[path] = sentence
     tasks = [_Task(*pair, overwrite) for pair in pairs.outputs.items()]
-    single = min(workers.num_jobs, len(tasks)) <= 1
-    work = functools.partial(_work if single else _work_with_one_thread, coder)
-    for outcome in workers.map(work, tasks, str(out_dir), unit="files"):
+    size = whole_number("batch_size", coder.batch_size, 1)
+    groups = [list(group) for group in itertools.batched(tasks, size)]
+    single = min(workers.num_jobs, len(groups)) <= 1
+    work = functools.partial(_work_on if single else _work_with_one_thread, coder)
+    unit = "files" if size == 1 else "batches"
+    made = workers.map(work, groups, str(out_dir), unit=unit)
+    for outcome in itertools.chain.from_iterable(made):
         if outcome.error is not None:
             if strict:
                 raise outcome.error
@@ -256,28 +137,55 @@ def code_files(
     return summary
 
 
-def _work_with_one_thread(coder: FileCoder, task: _Task) -> _Outcome:
-    """Do a task in one process of several."""
+def _work_with_one_thread(coder: FileCoder, tasks: Sequence[_Task]) -> list[_Outcome]:
+    """Do some tasks in one process of several."""
     with one_thread():
-        return _work(coder, task)
+        return _work_on(coder, tasks)
 
 
-def _work(coder: FileCoder, task: _Task) -> _Outcome:
-    """Do a task unless it is done; errors of its file become its outcome."""
+def _work_on(coder: FileCoder, tasks: Sequence[_Task]) -> list[_Outcome]:
+    """Do the tasks that are not done, together; errors of a file become its outcome."""
+    checked = [_guarded(functools.partial(_check, coder), task) for task in tasks]
+    files = [found for found in checked if isinstance(found, File)]
+    clipped: dict[File, int] = {}
+    if len(files) > 1:
+        # Whose error it is, and whether the others can be done, shows what is done alone below.
+        with contextlib.suppress(DataError, OSError):
+            clipped = dict(zip(files, coder.code_together(files), strict=True))
+
+    def finish(file: File) -> _Outcome:
+        number = clipped[file] if file in clipped else coder.code(*file)
+        return _Outcome(file.source, clipped=number)
+
+    pairs = zip(tasks, checked, strict=True)
+    return [
+        _guarded(lambda _, file=found: finish(file), task) if isinstance(found, File) else found
+        for task, found in pairs
+    ]
+
+
+def _check(coder: FileCoder, task: _Task) -> File | _Outcome:
+    """Return what there is to do for a task; its outcome if it is done."""
+    source, output = task.source, task.output
+    origin = coder.origin(source)
+    # That an input is not there, `code` tells.
+    if origin and output.exists() and not task.overwrite:
+        found = coder.origin_of(output)
+        if found == origin:
+            return _Outcome(source, skipped=True)
+        if found is None:
+            raise DataError(
+                f"{output}: it exists and was not made by this command; move it away, or write"
+                " over it with --overwrite."
+            )
+    return File(source, output, origin)
+
+
+def _guarded[T](work: Callable[[_Task], T], task: _Task) -> T | _Outcome:
+    """Return work(task); errors of the task's file as its outcome."""
     source, output = task.source, task.output
     try:
-        origin = coder.origin(source)
-        # That an input is not there, `code` tells.
-        if origin and output.exists() and not task.overwrite:
-            found = coder.origin_of(output)
-            if found == origin:
-                return _Outcome(source, skipped=True)
-            if found is None:
-                raise DataError(
-                    f"{output}: it exists and was not made by this command; move it away, or write"
-                    " over it with --overwrite."
-                )
-        return _Outcome(source, clipped=coder.code(source, output, origin))
+        return work(task)
     except DataError as error:
         return _Outcome(source, error=error)
     except OSError as error:

@@ -21,6 +21,7 @@ TOKEN_FRAMES = FrameRule(hop_samples=320, sample_rate=16000)
 FORMAT_VERSION = 1
 INFO_NAME = "tokenizer.yaml"
 BACKENDS = ("s3prl", "transformers")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def make_tag(name: str, layer: int | None, num_clusters: int) -> str:
@@ -49,6 +50,8 @@ class UpstreamConfig:
             frames_per_cluster * num_clusters * feature size * 4 bytes of memory.
         batch_frames: Frames in one step of mini-batch k-means.
         passes: Times that k-means goes through the frames.
+        precision: What the model computes in: float32, or bfloat16, which is faster where the
+            device has it and gives some other tokens. K-means is computed in float32.
     """
 
     upstream: str
@@ -61,8 +64,11 @@ class UpstreamConfig:
     frames_per_cluster: int = 256
     batch_frames: int = 16384
     passes: int = 20
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision: '{self.precision}' is not float32 or bfloat16.")
         if self.backend not in BACKENDS:
             raise ConfigError(f"backend: '{self.backend}' is none of {', '.join(BACKENDS)}.")
         if not isinstance(self.upstream, str) or not re.search("[a-zA-Z0-9]", self.upstream):

@@ -160,6 +160,10 @@ class Upstream(abc.ABC):
             )
         return group
 
+    def _computing(self) -> torch.autocast:
+        low = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=low)
+
     @typechecked
     def features(self, wave: torch.Tensor, utt_id: str = "audio") -> torch.Tensor:
         """Return the chosen layer's features of one utterance.
@@ -181,7 +185,7 @@ class Upstream(abc.ABC):
             raise DataError(f"{utt_id}: audio of shape {tuple(wave.shape)}, expected (N,), N >= 1.")
         padding = max(0, MIN_SAMPLES - len(wave))
         padded = torch.nn.functional.pad(wave, (0, padding)).to(self.device, torch.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._computing():
             state = self._hidden_states(padded)[self.config.layer]
             frames = average_frames(state.float(), self._group)
             kept = align_tokens(

@@ -166,3 +166,21 @@ def test_a_packed_experiment_is_the_same_codec_elsewhere(
     assert torch.equal(codec.encode(wave, 16000, tokens), sta.encode(wave, 16000, tokens))
     described = codec.tokenizer.describe()
     assert described is not None and described == sta.tokenizer.describe()
+
+
+def test_bfloat16_gives_nearly_the_same_and_says_so(plain_experiment, noise):
+    wave = noise(16000)
+    exact = AudioCoding.from_pretrained(plain_experiment)
+    low = AudioCoding.from_pretrained(plain_experiment, precision="bfloat16")
+    assert (exact.precision, low.precision) == ("float32", "bfloat16")
+    codes = exact.encode(wave, 16000)
+    assert 0.5 < (low.encode(wave, 16000) == codes).float().mean() <= 1
+    expected, audio = exact.decode(codes, 16000), low.decode(codes, 16000)
+    assert audio.dtype == torch.float32
+    assert not torch.equal(audio, expected)
+    assert (audio - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_an_unknown_precision_is_refused(plain_experiment):
+    with pytest.raises(ConfigError, match="precision 'float16' is unknown; known are float32"):
+        AudioCoding.from_pretrained(plain_experiment, precision="float16")

@@ -16,7 +16,7 @@ import soundfile
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
 from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.code_files import Codes
-from espnet_stacodec.inference import file_coding
+from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.inference.file_coding import FileDecoder, FileEncoder, Summary, code_files
 from espnet_stacodec.parallel import Workers
 
@@ -78,6 +78,29 @@ def test_processes_make_the_same_files(encoder, audio, tmp_path):
     assert coded(encoder, [audio], tmp_path / "two", num_jobs=2) == (2, 0, 0)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert coded(encoder, [audio], tmp_path / "two", num_jobs=2) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_together_are_those_made_alone(encoder, audio, tmp_path, overwrite):
+    """But for rounding; a file that cannot be used, and one that is done, change nothing."""
+    (audio / "broken.wav").write_bytes(b"RIFF")
+    assert coded(encoder, [audio], tmp_path / "alone") == (2, 0, 1)
+    together = dataclasses.replace(encoder, batch_size=8)
+    assert coded(together, [audio], tmp_path / "codes") == (2, 0, 1)
+    done = (2, 0, 1) if overwrite else (0, 2, 1)
+    assert coded(together, [audio], tmp_path / "codes", overwrite=overwrite) == done
+    (audio / "broken.wav").unlink()
+    for name in ("x.npz", "sub/x.npz"):
+        alone, made = (Codes.load(tmp_path / f / name) for f in ("alone", "codes"))
+        assert (made.codes == alone.codes).mean() > 0.98
+        assert made.made_from == alone.made_from
+    decoder = FileDecoder(encoder.model)
+    assert coded(decoder, [tmp_path / "alone"], tmp_path / "one") == (2, 0, 0)
+    several = dataclasses.replace(decoder, batch_size=8)
+    assert coded(several, [tmp_path / "alone"], tmp_path / "two") == (2, 0, 0)
+    for name in ("x.wav", "sub/x.wav"):
+        waves = [read_audio(tmp_path / f / name)[0] for f in ("one", "two")]
+        np.testing.assert_allclose(*waves, atol=1e-4)
 
 
 def test_what_is_done_is_skipped(encoder, audio, tmp_path, monkeypatch):
@@ -235,7 +258,7 @@ def test_the_codec_is_loaded_once(encoder, audio, tmp_path, monkeypatch):
     opened, loaded = mock.Mock(wraps=Experiment.open), mock.Mock(wraps=audio_coding.load_codec)
     monkeypatch.setattr(Experiment, "open", opened)
     monkeypatch.setattr(audio_coding, "load_codec", loaded)
-    file_coding.load_once.cache_clear()
+    load_once.cache_clear()
     coded(encoder, [audio], tmp_path / "codes")
     coded(FileDecoder(encoder.model), [tmp_path / "codes"], tmp_path / "wav")
     assert opened.call_count == loaded.call_count == 1
