@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ from espnet_stacodec.semantic.tokenizer_info import (
 )
 from espnet_stacodec.semantic.upstream import Upstream
 
+BATCHING_DEVICES = ("cuda",)
+BUCKET_SECONDS = 120  # of audio, its padding included, that a GPU computes at once
 FIT_FOLDER = ".fit"  # features of an unfinished tokenizer
 
 __all__ = ["extract", "fit_tokenizer", "read_tokens", "read_wave"]
@@ -84,6 +87,49 @@ def _tokens_of(folder: Path, device: str, centroids: str, utterance: Utterance) 
     """Return the tokens (T,) of an utterance."""
     tokenizer = _tokenizer(folder, device, centroids)
     return tokenizer(read_wave(utterance), utterance.utt_id).cpu().numpy()
+
+
+@one_thread()
+def _tokens_together(
+    folder: Path, device: str, centroids: str, bucket: Sequence[Utterance]
+) -> list[np.ndarray]:
+    """Return the tokens (T,) of each of several utterances of similar length."""
+    tokenizer = _tokenizer(folder, device, centroids)
+    waves, ids = [read_wave(utterance) for utterance in bucket], [u.utt_id for u in bucket]
+    return [tokens.cpu().numpy() for tokens in tokenizer.together(waves, ids)]
+
+
+def length_buckets(lengths: Sequence[int], limit: int) -> list[list[int]]:
+    """Return the indices of lengths, the longest first, in buckets that are padded to the longest.
+
+    A bucket's padded length, its number times its longest, is at most `limit`, or it has one item.
+    Worked example: lengths 3, 9, 4, 8 with a limit of 18 give [1, 3], [2, 0].
+    """
+    buckets: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not buckets or (len(buckets[-1]) + 1) * lengths[buckets[-1][0]] > limit:
+            buckets.append([])
+        buckets[-1].append(index)
+    return buckets
+
+
+def _tokenize(
+    workers: Workers,
+    device: str,
+    key: tuple[Path, str, str],
+    description: str,
+    utterances: Sequence[Utterance],
+) -> Iterable[np.ndarray]:
+    """Return the tokens of each utterance; on a GPU those of similar length are made together."""
+    if not device.startswith(BATCHING_DEVICES):
+        return workers.map(functools.partial(_tokens_of, *key), utterances, description)
+    limit = BUCKET_SECONDS * TOKEN_FRAMES.sample_rate
+    buckets = length_buckets([utterance.num_samples for utterance in utterances], limit)
+    work = functools.partial(_tokens_together, *key)
+    jobs = [[utterances[index] for index in bucket] for bucket in buckets]
+    made = workers.map(work, jobs, description, unit="batches")
+    tokens = dict(zip(itertools.chain(*buckets), itertools.chain(*made), strict=True))
+    return [tokens[index] for index in range(len(utterances))]
 
 
 def draw_frames(
@@ -232,8 +278,8 @@ def extract(
     utterances = {name: read_utterances(dump_dir / name) for name in sets}
     with Workers(nj) as workers:
         info = fit_tokenizer(config, dump_dir / train_set, out_dir, workers, device)
-        work = functools.partial(_tokens_of, out_dir, device, info.fingerprint)
+        key = (out_dir, device, info.fingerprint)
         for name in sets:
-            tokenize = functools.partial(workers.map, work, description=f"tokens of {name}")
+            tokenize = functools.partial(_tokenize, workers, device, key, f"tokens of {name}")
             write_tokens(out_dir / name, utterances[name], info.fingerprint, tokenize)
     return info

@@ -51,7 +51,7 @@ class Blocks:
                 skipped = list(blocks)[self.layer :]
                 for block in skipped:
                     # On the block, not in its place: other code looks for its class and its hooks.
-                    block.forward = _Passed(self._outputs[id(blocks[self.layer])])  # type: ignore[assignment]
+                    block.forward = _Passed(self._outputs[id(blocks[self.layer])])
                 return skipped
         return []
 

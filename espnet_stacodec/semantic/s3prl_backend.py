@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
@@ -80,6 +81,13 @@ class S3prlUpstream(Upstream):
     @property
     def _network(self) -> torch.nn.Module:
         return self._model
+
+    def _states_together(self, waves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
+        states, counts = self._model(pad_sequence(list(waves), batch_first=True), lengths)
+        layer = self.config.layer
+        rows = zip(states[layer], counts[layer].tolist(), strict=True)
+        return [state[:count] for state, count in rows]
 
     def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
         lengths = torch.tensor([len(wave)], device=wave.device)

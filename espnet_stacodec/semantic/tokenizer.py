@@ -1,6 +1,7 @@
 """A waveform to semantic tokens, and the folder that holds all that this needs."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -42,6 +43,12 @@ class SemanticTokenizer:
             DataError: As `Upstream.features` does, naming `utt_id`.
         """
         return self.kmeans.assign(self.upstream.features(wave, utt_id))
+
+    @typechecked
+    def together(self, waves: Sequence[torch.Tensor], utt_ids: Sequence[str]) -> list[torch.Tensor]:
+        """Return the tokens of several waves of similar length; see `features_together`."""
+        features = self.upstream.features_together(waves, utt_ids)
+        return [self.kmeans.assign(frames) for frames in features]
 
     @typechecked
     def save(self, folder: Path | str) -> None:

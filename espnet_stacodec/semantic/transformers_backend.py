@@ -54,6 +54,37 @@ class TransformersUpstream(Upstream):
     def _network(self) -> torch.nn.Module:
         return self._encoder
 
+    def _states_together(self, waves: Sequence[torch.Tensor]) -> list[torch.Tensor] | None:
+        window_samples = getattr(self._extractor, "n_samples", None)
+        if window_samples is not None and max(map(len, waves)) > window_samples:
+            return None
+        if window_samples is None and not hasattr(
+            self._encoder, "_get_feat_extract_output_lengths"
+        ):
+            return None
+        inputs = self._extractor(
+            [wave.cpu().numpy() for wave in waves],
+            sampling_rate=TOKEN_FRAMES.sample_rate,
+            return_tensors="pt",
+            return_attention_mask=True,
+            padding="longest" if window_samples is None else "max_length",
+        )
+        inputs = {name: value.to(self.device) for name, value in inputs.items()}
+        states = self._encoder(**inputs, output_hidden_states=True).hidden_states
+        return [
+            self._own_frames(state, len(wave), window_samples)
+            for state, wave in zip(states[self.config.layer], waves, strict=True)
+        ]
+
+    def _own_frames(
+        self, state: torch.Tensor, num_samples: int, window_samples: int | None
+    ) -> torch.Tensor:
+        """Return the frames of `num_samples` samples, of a hidden state (T', D) of more."""
+        if window_samples is not None:
+            return state[: math.ceil(num_samples * len(state) / window_samples)]
+        frames = int(self._encoder._get_feat_extract_output_lengths(torch.tensor(num_samples)))
+        return self._with_lost_frames(state[:frames], num_samples)
+
     def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
         # Only extractors with a fixed window (Whisper's) have n_samples.
         window_samples = getattr(self._extractor, "n_samples", None)

@@ -21,6 +21,8 @@ from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES, UpstreamConfig
 
 # Convolutions need a whole window, and S3PRL fails between its own minimum of 50 ms and 60 ms.
 MIN_SAMPLES = 1600
+# Features of utterances together are those of each alone up to this share of their size.
+TOLERANCE = 0.01
 PROBE_SAMPLES = 2 * TOKEN_FRAMES.sample_rate
 
 
@@ -103,6 +105,7 @@ class Upstream(abc.ABC):
         self.feature_dim = state.shape[-1]
         self._group = self._frames_per_token(len(state))
         self._skip_blocks(blocks, probe, states)
+        self._together: bool | None = None  # not known yet
 
     @property
     def _network(self) -> nn.Module:
@@ -146,6 +149,13 @@ class Upstream(abc.ABC):
     def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return all hidden states (T', D) of wave (N,), at the model's own frame rate."""
 
+    def _states_together(self, waves: Sequence[torch.Tensor]) -> list[torch.Tensor] | None:
+        """Return the chosen hidden state (T'_i, D) of each of several waves, computed together.
+
+        As each has it alone, if the model can do that; None where this backend cannot.
+        """
+        return None
+
     def _frames_per_token(self, probe_frames: int) -> int:
         """Return how many frames of the model make one token: 1 at 50 Hz, 2 at 100 Hz."""
         tokens = TOKEN_FRAMES.num_frames(PROBE_SAMPLES)
@@ -168,8 +178,6 @@ class Upstream(abc.ABC):
     def features(self, wave: torch.Tensor, utt_id: str = "audio") -> torch.Tensor:
         """Return the chosen layer's features of one utterance.
 
-        Utterances are never batched: padding changes the features of many models.
-
         Args:
             wave: (N,) at 16 kHz, in [-1, 1].
             utt_id: Named in errors.
@@ -181,21 +189,65 @@ class Upstream(abc.ABC):
             DataError: If there is no audio, or a feature is not finite.
             LengthError: If the model returns another number of frames.
         """
+        padded = self._padded(wave, utt_id)
+        with torch.inference_mode(), self._computing():
+            state = self._hidden_states(padded)[self.config.layer]
+        return self._frames(state, wave, padded, utt_id)
+
+    @typechecked
+    def features_together(
+        self, waves: Sequence[torch.Tensor], utt_ids: Sequence[str]
+    ) -> list[torch.Tensor]:
+        """Return the features of each of several utterances of similar length.
+
+        They are computed together only where that gives what each gives alone: padding changes
+        the features of many models. The first utterances decide that, and the log says it.
+        Arguments, results and errors as for `features`.
+        """
+        if len(waves) == 1 or self._together is False:
+            return [self.features(*pair) for pair in zip(waves, utt_ids, strict=True)]
+        padded = [self._padded(*pair) for pair in zip(waves, utt_ids, strict=True)]
+        with torch.inference_mode(), self._computing():
+            states = self._states_together(padded)
+        found = None
+        if states is not None:
+            rows = zip(states, waves, padded, utt_ids, strict=True)
+            found = [self._frames(*row) for row in rows]
+        if found is not None and self._together:
+            return found
+        alone = [self.features(*pair) for pair in zip(waves, utt_ids, strict=True)]
+        self._together = found is not None and _equal(alone, found)
+        how = "together" if self._together else "one by one: together they have other features"
+        logging.info("%s: utterances are computed %s", self.config.upstream, how)
+        return alone
+
+    def _padded(self, wave: torch.Tensor, utt_id: str) -> torch.Tensor:
+        """Return wave (N,) on the device, with zeros up to what the model needs at least."""
         if wave.dim() != 1 or len(wave) == 0:
             raise DataError(f"{utt_id}: audio of shape {tuple(wave.shape)}, expected (N,), N >= 1.")
         padding = max(0, MIN_SAMPLES - len(wave))
-        padded = torch.nn.functional.pad(wave, (0, padding)).to(self.device, torch.float32)
-        with torch.inference_mode(), self._computing():
-            state = self._hidden_states(padded)[self.config.layer]
-            frames = average_frames(state.float(), self._group)
-            kept = align_tokens(
-                utt_id, np.arange(len(frames)), TOKEN_FRAMES.num_frames(len(padded))
-            )
-            kept = kept[: TOKEN_FRAMES.num_frames(len(wave))]
-            frames = frames[torch.from_numpy(kept).to(self.device)]
+        return torch.nn.functional.pad(wave, (0, padding)).to(self.device, torch.float32)
+
+    @torch.inference_mode()
+    def _frames(
+        self, state: torch.Tensor, wave: torch.Tensor, padded: torch.Tensor, utt_id: str
+    ) -> torch.Tensor:
+        """Return the features (T, D) of wave (N,), of its hidden state (T', D)."""
+        frames = average_frames(state.float(), self._group)
+        kept = align_tokens(utt_id, np.arange(len(frames)), TOKEN_FRAMES.num_frames(len(padded)))
+        kept = kept[: TOKEN_FRAMES.num_frames(len(wave))]
+        frames = frames[torch.from_numpy(kept).to(self.device)]
         if not frames.isfinite().all():
             raise DataError(
                 f"{utt_id}: {self.config.upstream} gives features that are not finite;"
                 " listen to this recording, and leave it out if it is broken."
             )
         return frames
+
+
+def _equal(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
+    """Return whether features (T_i, D) are equal, but for rounding."""
+    return all(
+        a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * a.std())
+        for a, b in zip(one, other, strict=True)
+    )

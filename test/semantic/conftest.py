@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from espnet_stacodec.fileio.files import write_scp
 
@@ -36,3 +37,20 @@ def dump_dir(tmp_path: Path) -> Path:
     _write_set(tmp_path / "raw" / "train", {f"a{i}": 16000 + 320 * i - i for i in range(6)}, seed=1)
     _write_set(tmp_path / "raw" / "test", {f"b{i}": 8000 + i for i in range(5)}, seed=2)
     return tmp_path / "raw"
+
+
+@pytest.fixture(scope="session")
+def tiny_wavlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """WavLM-large's form: the norm is before each block, and one more after the last."""
+    from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("wavlm")
+    config = WavLMConfig(
+        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
+        conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+        do_stable_layer_norm=True, feat_extract_norm="layer",
+    )  # fmt: skip
+    WavLMModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return folder

@@ -10,23 +10,6 @@ from espnet_stacodec.semantic.needed_blocks import Blocks
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 
-@pytest.fixture(scope="module")
-def tiny_wavlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """WavLM-large's form: the norm is before each block, and one more after the last."""
-    from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("wavlm")
-    config = WavLMConfig(
-        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
-        conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
-        do_stable_layer_norm=True, feat_extract_norm="layer",
-    )  # fmt: skip
-    WavLMModel(config).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
-    return folder
-
-
 def upstream(folder: Path, layer: int, backend: str = "transformers"):
     name = "hf_hubert_custom" if backend == "s3prl" else "tiny"
     return build_upstream(UpstreamConfig(name, layer, 4, backend, str(folder)))
@@ -68,17 +51,12 @@ def test_as_many_blocks_as_the_layer_says(name, backend, request, monkeypatch):
 def test_all_are_computed_where_skipping_changes_the_features(tiny_hubert, monkeypatch, caplog):
     wave = 0.1 * torch.randn(16000)
     expected = upstream(tiny_hubert, 1).features(wave)
-    skip = Blocks.skip
+    before = Blocks.__init__
 
-    def too_many(self: Blocks, number: int) -> list[torch.nn.Module]:
-        self.layer = 0
-        return skip(self, number)
+    def one_too_many(self: Blocks, network: torch.nn.Module, layer: int) -> None:
+        before(self, network, layer - 1)
 
-    monkeypatch.setattr(Blocks, "skip", too_many)
-    blocks_of_first = Blocks.observed
-    monkeypatch.setattr(
-        Blocks, "observed", lambda self: (setattr(self, "layer", 0), blocks_of_first(self))[1]
-    )
+    monkeypatch.setattr(Blocks, "__init__", one_too_many)
     with caplog.at_level("INFO"):
         found = upstream(tiny_hubert, 1)
     assert "all 2 blocks are computed" in caplog.text

@@ -1,0 +1,67 @@
+"""Utterances are computed together only where each gets what it gets alone."""
+
+import functools
+
+import pytest
+import torch
+
+from espnet_stacodec.semantic import extract
+from espnet_stacodec.semantic.backends import build_upstream
+from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
+
+LENGTHS = (16000, 15000, 9000, 801)
+
+
+def waves() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [0.1 * torch.randn(length, generator=generator) for length in LENGTHS]
+
+
+@pytest.mark.parametrize(
+    ("name", "together"), [("tiny_wavlm", True), ("tiny_whisper", True), ("tiny_hubert", False)]
+)
+def test_whether_together_is_found_out_and_said(name, together, request, caplog):
+    """HuBERT-base's first norm is over time, and sees the padding."""
+    folder = request.getfixturevalue(name)
+    config = UpstreamConfig("tiny", 1, 4, "transformers", str(folder))
+    upstream, ids = build_upstream(config), ["a", "b", "c", "d"]
+    alone = [upstream.features(wave) for wave in waves()]
+    for _ in range(2):
+        with caplog.at_level("INFO"):
+            found = upstream.features_together(waves(), ids)
+        for one, other in zip(alone, found, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+    how = "computed together" if together else "computed one by one"
+    assert [how in record.message for record in caplog.records] == [True]
+    ran = []
+    hook = upstream._network.register_forward_hook(lambda *_: ran.append(1))
+    upstream.features_together(waves(), ids)
+    hook.remove()
+    assert len(ran) == (1 if together else 4)
+
+
+def test_s3prl_says_how_long_each_is():
+    upstream = build_upstream(UpstreamConfig("fbank", 0, 4))
+    alone = [upstream.features(wave) for wave in waves()]
+    found = upstream.features_together(waves(), ["a", "b", "c", "d"])
+    assert [f.shape for f in found] == [f.shape for f in alone]
+
+
+def test_buckets():
+    assert extract.length_buckets([3, 9, 4, 8], 18) == [[1, 3], [2, 0]]
+    assert extract.length_buckets([50, 1, 1], 10) == [[0], [1, 2]]
+    assert extract.length_buckets([], 10) == []
+
+
+def test_tokens_come_in_the_order_of_the_utterances(monkeypatch):
+    class Pool:
+        def map(self, work, items, description, unit="utts"):
+            return map(work, items)
+
+    utterances = [extract.Utterance(f"utt{n}", "", n) for n in (300, 900, 400, 800)]
+    monkeypatch.setattr(extract, "BATCHING_DEVICES", ("cpu",))
+    monkeypatch.setattr(
+        extract, "_tokens_together", lambda *key, bucket=None: [u.num_samples for u in key[-1]]
+    )
+    tokenize = functools.partial(extract._tokenize, Pool(), "cpu", ("", "", ""), "tokens")
+    assert tokenize(utterances) == [300, 900, 400, 800]
