@@ -83,8 +83,9 @@ class Coding:
 
     Attributes:
         configuration: Name of the configuration.
-        device: Where; and so is
-        batch_size: how many waveforms at a time.
+        device: Where; and so are
+        batch_size: how many waveforms at a time,
+        precision: and what in.
         encode_speed, decode_speed: Seconds of audio per second.
         equal_codes: Share of the codes that are the CPU's.
         equal_first_codes: The same for the first codebook.
@@ -94,6 +95,7 @@ class Coding:
     configuration: str
     device: str
     batch_size: int
+    precision: str
     encode_speed: float
     decode_speed: float
     equal_codes: float
@@ -101,7 +103,7 @@ class Coding:
     largest_difference: float
 
 
-class _Figures:
+class Figures:
     """Keeps what the training loop reports."""
 
     epoch = 1
@@ -110,12 +112,15 @@ class _Figures:
         self.steps: list[dict[str, float]] = [{}]
 
     def register(self, stats: Mapping[str, Any], weight: int | None = None) -> None:
+        """Take figures of this step."""
         self.steps[-1] |= {name: float(value) for name, value in stats.items()}
 
     def next(self) -> None:
+        """Begin the next step."""
         self.steps.append({})
 
     def mean(self, steps: slice) -> dict[str, float]:
+        """Return the means over some steps of all figures but times and rates."""
         kept = [step for step in self.steps if step][steps]
         names = {name for step in kept for name in step if not name.endswith(("_time", "_lr0"))}
         return {
@@ -177,7 +182,7 @@ def train(
         torch.optim.Adam(part.parameters(), **conf[key])
         for part, key in zip(parts, ("optim_conf", "optim2_conf"), strict=True)
     ]
-    figures = _Figures()
+    figures = Figures()
     products, autocast = PRECISIONS[precision]
     options = LoopOptions(ngpu=int(device != "cpu"))
     model = ESPnetSTACodecModel(codec).train()
@@ -243,8 +248,10 @@ def code(
     generator = codec.generator.cpu()
     results: list[Coding] = []
     expected: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
-    for where, batch_size in [("cpu", 1), *((device, size) for size in batch_sizes)]:
-        coder = AudioCoding(generator, device=where)
+    ways = [("cpu", 1, "float32"), *((device, size, "float32") for size in batch_sizes)]
+    ways.append((device, batch_sizes[-1], "bfloat16"))
+    for where, batch_size, precision in ways:
+        coder = AudioCoding(generator, device=where, precision=precision)
         # The first call chooses kernels and takes memory.
         coder.decode(coder.encode(waves[:1], SAMPLE_RATE, given and given[:1]), lengths[:1])
         start = _now(where)
@@ -259,6 +266,7 @@ def code(
                 name,
                 where,
                 batch_size,
+                precision,
                 seconds / (middle - start),
                 seconds / (end - middle),
                 equal.mean().item(),
@@ -298,6 +306,7 @@ def tables(report: Mapping[str, Any]) -> str:
             row["configuration"],
             row["device"],
             row["batch_size"],
+            row["precision"],
             f"{row['encode_speed']:.1f}",
             f"{row['decode_speed']:.1f}",
             f"{100 * row['equal_codes']:.2f}",
@@ -306,7 +315,8 @@ def tables(report: Mapping[str, Any]) -> str:
         ]
         for row in report["coding"]
     ]
-    coded = ["configuration", "device", "batch", "encode (x real time)", "decode (x real time)"]
+    coded = ["configuration", "device", "batch", "precision"]
+    coded += ["encode (x real time)", "decode (x real time)"]
     coded += ["equal codes (%)", "equal first codes (%)", "largest difference"]
     return (
         f"{report['device']}, torch {report['torch']}, batch {report['batch_size']}\n\n"

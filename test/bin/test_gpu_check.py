@@ -46,10 +46,10 @@ def test_trainings_and_codings_are_reported(config, noise, tmp_path, capsys):
         assert {"mel_loss", "adv_loss", "discriminator_loss"} <= set(row["first"])
         assert row["last"]["mel_loss"] != row["first"]["mel_loss"]
         assert row["step_seconds"] > 0
-    assert [row["batch_size"] for row in report["coding"]] == [1, 1, 16]
+    assert [row["batch_size"] for row in report["coding"]] == [1, 1, 16, 16]
     assert [row["equal_codes"] for row in report["coding"][:2]] == [1.0, 1.0]
     printed = capsys.readouterr().out
-    assert printed.count("| tiny |") == 5
+    assert printed.count("| tiny |") == 6
 
 
 def test_a_training_ends_in_time(config, tmp_path):
