@@ -14,6 +14,7 @@ from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 if TYPE_CHECKING:
     from espnet_stacodec.inference.file_coding import FileCoder
 
+BENCHMARKS = ("encode", "tokens", "training", "files")
 MODEL_HELP = (
     "name of a shipped codec, experiment folder, archive, or Hugging Face repository (default:"
     f" {DEFAULT_NAME}, which is shipped)"
@@ -127,9 +128,22 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(work=_benchmark)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of audio (default: 10)")
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=list(BENCHMARKS),
+        metavar="PART,...",
+        help=f"which parts to measure: {', '.join(BENCHMARKS)} (default: all)",
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="to code (default: 10)")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="of tokens and files (default: 20)"
+    )
+    parser.add_argument("--items", type=int, default=2, help="of a training step (default: 2)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
-    parser.add_argument("--repeats", type=int, default=3, help="the median counts (default: 3)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of each; the best or median counts (default: 3)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -216,10 +230,26 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from espnet_stacodec.evaluation.benchmark import format_table, run_benchmark
+    from espnet_stacodec.config import check_keys
+    from espnet_stacodec.evaluation.benchmark import coding, files, systems, timing, tokens
+    from espnet_stacodec.train import step_benchmark
 
-    results = run_benchmark(args.seconds, args.threads, args.repeats)
-    sys.stdout.write(format_table(results))
+    check_keys(args.only, BENCHMARKS, "--only")
+    timing.warn_of_load()
+    of_coding = (args.seconds, args.threads, args.repeats)
+    parts = {
+        "encode": (
+            lambda: systems.compare(*of_coding),
+            lambda: coding.compare(*of_coding),
+        ),
+        "tokens": (lambda: tokens.compare(args.minutes, args.threads, args.repeats),),
+        "training": (lambda: step_benchmark.compare(args.threads, args.repeats, args.items),),
+        "files": (lambda: files.compare(args.minutes),),
+    }
+    for name in args.only:
+        for compare in parts[name]:
+            sys.stdout.write(f"\n{compare()}")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -7,12 +7,9 @@ import dataclasses
 import functools
 import inspect
 import logging
-import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.evaluation.benchmark.timing import alone, peak_bytes
 from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.inference.audio_coding import AudioCoding
@@ -57,6 +55,12 @@ class Measurement:
 
 
 @typechecked
+def compare(seconds: float, threads: int, repeats: int) -> str:
+    """Return `run_benchmark`'s results as a table."""
+    return format_table(run_benchmark(seconds, threads, repeats))
+
+
+@typechecked
 def run_benchmark(seconds: float, threads: int, repeats: int) -> dict[str, Measurement]:
     """Measure all systems on `seconds` of noise; returns them by name.
 
@@ -71,9 +75,7 @@ def run_benchmark(seconds: float, threads: int, repeats: int) -> dict[str, Measu
     results = {}
     for name in SYSTEMS:
         logging.info("measuring %s", name)
-        # A process for each, so that what one leaves behind is not another's memory.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            results[name] = pool.submit(_measure, name, seconds, threads, repeats).result()
+        results[name] = alone(_measure, name, seconds, threads, repeats)
     return results
 
 
@@ -127,37 +129,36 @@ def _median_seconds(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _num_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _measure_codec(params: dict[str, Any], wave: np.ndarray, repeats: int) -> Measurement:
-    before = _peak_bytes()
+def build_generator(params: Mapping[str, Any]) -> STACodecGenerator:
+    """Return a generator of full size with random weights; `params` as for its constructor."""
     torch.manual_seed(0)
-    generator = STACodecGenerator(SAMPLE_RATE, **WIDTH, semantic_clusters=NUM_TOKENS, **params)
-    _fill(generator)
+    sizes = WIDTH | {"semantic_clusters": NUM_TOKENS}
+    generator = STACodecGenerator(SAMPLE_RATE, **sizes | dict(params))
+    # Entries, as a training would give them.
+    for codebook in generator.quantizer.codebooks:
+        codebook.embed.normal_()
+    generator.quantizer.updates.fill_(1)
+    return generator
+
+
+def _measure_codec(params: dict[str, Any], wave: np.ndarray, repeats: int) -> Measurement:
+    before = peak_bytes()
+    generator = build_generator(params)
     codec = AudioCoding(generator)
     num_frames = codec.frame_rule.num_frames(len(wave))
     tokens = np.arange(num_frames) % NUM_TOKENS if codec.needs_tokens else None
     codes = codec.encode(wave, SAMPLE_RATE, tokens)
     encode = _median_seconds(lambda: codec.encode(wave, SAMPLE_RATE, tokens), repeats)
     decode = _median_seconds(lambda: codec.decode(codes, len(wave)), repeats)
-    return Measurement(encode, decode, _num_parameters(generator), _peak_bytes() - before)
-
-
-def _fill(generator: STACodecGenerator) -> None:
-    """Give the codebooks entries, as a training would."""
-    for codebook in generator.quantizer.codebooks:
-        codebook.embed.normal_()
-    generator.quantizer.updates.fill_(1)
+    return Measurement(encode, decode, _num_parameters(generator), peak_bytes() - before)
 
 
 def _measure_encodec(wave: np.ndarray, repeats: int) -> Measurement:
-    before = _peak_bytes()
+    before = peak_bytes()
     torch.manual_seed(0)
     defaults = inspect.signature(Encodec).parameters["generator_params"].default
     sizes = {
@@ -176,13 +177,13 @@ def _measure_encodec(wave: np.ndarray, repeats: int) -> Measurement:
         codes = generator.encode(audio)
         encode = _median_seconds(lambda: generator.encode(audio), repeats)
         decode = _median_seconds(lambda: generator.decode(codes), repeats)
-    return Measurement(encode, decode, _num_parameters(generator), _peak_bytes() - before)
+    return Measurement(encode, decode, _num_parameters(generator), peak_bytes() - before)
 
 
 def _measure_ssl(wave: np.ndarray, repeats: int) -> Measurement:
     from transformers import WavLMConfig, WavLMModel
 
-    before = _peak_bytes()
+    before = peak_bytes()
     config = WavLMConfig(
         hidden_size=1024,
         num_hidden_layers=24,
@@ -196,7 +197,7 @@ def _measure_ssl(wave: np.ndarray, repeats: int) -> Measurement:
     audio = torch.from_numpy(wave)[None]
     with torch.inference_mode():
         seconds = _median_seconds(lambda: model(audio), repeats)
-    return Measurement(seconds, None, _num_parameters(model), _peak_bytes() - before)
+    return Measurement(seconds, None, _num_parameters(model), peak_bytes() - before)
 
 
 SYSTEMS: dict[str, Callable[[np.ndarray, int], Measurement]] = {

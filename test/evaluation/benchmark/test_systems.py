@@ -3,12 +3,12 @@
 import pytest
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.evaluation import benchmark
-from espnet_stacodec.evaluation.benchmark import Measurement, format_table
+from espnet_stacodec.evaluation.benchmark import systems
+from espnet_stacodec.evaluation.benchmark.systems import Measurement, format_table
 
 
 def test_ratios_worked_by_hand():
-    results = dict.fromkeys(benchmark.SYSTEMS, Measurement(3.0, 1.0, 1_500_000, 250_000_000))
+    results = dict.fromkeys(systems.SYSTEMS, Measurement(3.0, 1.0, 1_500_000, 250_000_000))
     results["ESPnet encodec"] = Measurement(2.0, 4.0, 2_000_000, 10_000_000)
     results["STACodec, SPD"] = Measurement(1.0, 2.0, 2_000_000, 0)
     results["WavLM-large-sized model"] = Measurement(2.0, None, 300_000_000, 0)
@@ -23,9 +23,9 @@ def test_ratios_worked_by_hand():
 def test_every_system_runs(monkeypatch):
     """Small here; the command takes the published sizes."""
     small = {"dimension": 8, "n_filters": 4, "lstm_layers": 1}
-    monkeypatch.setattr(benchmark, "WIDTH", benchmark.WIDTH | small)
+    monkeypatch.setattr(systems, "WIDTH", systems.WIDTH | small)
     for name in ("ESPnet encodec", "STACodec, no bottleneck"):
-        measured = benchmark._measure(name, 0.1, 1, 1)
+        measured = systems._measure(name, 0.1, 1, 1)
         assert measured.encode_seconds and measured.decode_seconds
         assert measured.parameters > 0
 
@@ -40,4 +40,4 @@ def test_every_system_runs(monkeypatch):
 )
 def test_numbers_that_measure_nothing(options, message):
     with pytest.raises(ConfigError, match=message):
-        benchmark.run_benchmark(*options)
+        systems.run_benchmark(*options)

@@ -1,0 +1,102 @@
+"""Every part of the benchmark runs, with small networks; its timings are not tested."""
+
+import pytest
+import torch
+from torch import nn
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.evaluation.benchmark import coding, files, operations, systems, timing, tokens
+
+SMALL = {"dimension": 8, "n_filters": 4, "lstm_layers": 1}
+TRANSFORMER = {"hidden": 8, "layers": 1, "heads": 2, "feed_forward": 12}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in SMALL.items():
+        monkeypatch.setitem(systems.WIDTH, name, value)
+    monkeypatch.setattr(timing, "MATRIX_SIZE", 64)
+
+
+def columns(table: str, heading: str) -> list[str]:
+    """Return the column of a Markdown table that has this heading."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+    head = next(i for i, row in enumerate(rows) if heading in row)
+    place = rows[head].index(heading)
+    body = []
+    for row in rows[head + 2 :]:
+        if len(row) != len(rows[head]):
+            break
+        body.append(row[place])
+    return body
+
+
+def test_ways_take_turns_and_the_shortest_time_counts(monkeypatch):
+    order: list[str] = []
+    clock = iter([0.0, 5.0, 5.0, 6.0, 6.0, 8.0, 8.0, 12.0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    ways = {name: lambda name=name: order.append(name) for name in "ab"}
+    assert timing.side_by_side(ways, 2) == {"a": 2.0, "b": 1.0}
+    assert order == ["a", "b"] * 3  # the first of each warms up
+
+
+def test_operations_counted_by_hand():
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(2, 3, 5, stride=2)
+            self.up = nn.ConvTranspose1d(3, 2, 4, stride=2)
+            self.lstm = nn.LSTM(2, 4, bidirectional=True, batch_first=True)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 6, batch_first=True)
+            self.linear = nn.Linear(8, 7)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y, _ = self.lstm(self.up(self.conv(x)).transpose(1, 2))
+            return self.linear(self.layer(y))
+
+    network = Network().eval()
+    found = operations.count(network, lambda: network(torch.zeros(1, 2, 21)))  # 9, then 20 frames
+    assert found.by_kind["convolutions"] == 2 * 2 * 3 * 5 * 9 + 2 * 3 * 2 * 4 * 9
+    assert found.by_kind["LSTM"] == 2 * 2 * (4 * 4 * (2 + 4)) * 20
+    matrices = 3 * 8 * 8 + 8 * 8 + 2 * 8 * 6
+    assert found.by_kind["transformer"] == 2 * matrices * 20 + 4 * 20**2 * 8
+    assert found.by_kind["other"] == 2 * 8 * 7 * 20
+    assert found.total == sum(found.by_kind.values())
+
+
+def test_coding(small, monkeypatch):
+    spd = {"bottleneck": TRANSFORMER, "predistillation": {"transformer": TRANSFORMER}}
+    monkeypatch.setattr(coding, "CODECS", {"SPD": spd})
+    monkeypatch.setattr(coding, "FILES", 2)
+    table = coding.compare(0.2, 1, 1)
+    assert columns(table, "way") == 2 * ["2 files together, each", "bfloat16"]
+    assert 90 < float(columns(table, "equal codes (%)")[0]) <= 100
+    assert all(float(ratio) > 0 for ratio in columns(table, "ratio"))
+
+
+def test_tokens(monkeypatch):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 32, "num_conv_pos_embedding_groups": 2}
+    monkeypatch.setattr(tokens, "SIZES", sizes)
+    monkeypatch.setattr(tokens, "LAYER", 1)
+    monkeypatch.setattr(tokens, "UTTERANCE_SECONDS", 1)
+    monkeypatch.setattr(tokens, "FRAMES_OF_HOURS", ())
+    table = tokens.compare(2 / 60, 1, 1)
+    # Theirs and ours are the same work.
+    assert float(columns(table, "equal tokens (%)")[1]) > 98
+
+
+def test_files(small, monkeypatch):
+    monkeypatch.setattr(files, "UTTERANCE_SECONDS", 1)
+    monkeypatch.setattr(files, "WORKERS", (1, 1))
+    table = files.compare(2 / 60)
+    assert [float(ratio) > 0 for ratio in columns(table, "ratio")] == [True] * 3
+
+
+def test_numbers_that_measure_nothing():
+    with pytest.raises(ConfigError, match="--only"):
+        from espnet_stacodec.bin import stacodec
+
+        args = stacodec.get_parser().parse_args(["benchmark", "--only", "encode,all"])
+        args.work(args)
