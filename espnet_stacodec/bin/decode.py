@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet_stacodec.bin import _cli
+from espnet_stacodec.bin import _cli, _score
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -15,6 +15,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     _cli.add_set_arguments(parser)
     parser.add_argument("--n_codebooks", type=int, help="keep the first n; all if not given")
+    _score.add_scoring_arguments(parser)
     return parser
 
 
@@ -24,12 +25,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
-    from espnet_stacodec.evaluation.results import summarize, write_results
-    from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
+    from espnet_stacodec.evaluation.results import costs, write_results
+    from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set, score_decoded
+    from espnet_stacodec.evaluation.summaries import summarize
     from espnet_stacodec.inference.audio_coding import load_once
     from espnet_stacodec.parallel import Workers
 
+    families, recognition = _score.scoring_of(args)
     codec = load_once(args.model, args.device, args.model_file)
+    kbps = codec.bits_per_second(args.n_codebooks) / 1000
     summaries = {}
     with Workers(args.nj) as workers:
         for name in args.sets:
@@ -42,8 +46,9 @@ def _work(args: argparse.Namespace) -> None:
                 device=args.device,
                 n_codebooks=args.n_codebooks,
             )
-            rows = decode_set(job, workers)
-            summaries[name] = summarize(rows, codec.bits_per_second(args.n_codebooks) / 1000)
+            decoded = decode_set(job, workers)
+            rows = score_decoded(job, decoded, families, workers, recognition)
+            summaries[name] = summarize(rows) | costs(rows, kbps)
     sys.stdout.write(write_results(args.out_dir, f"Resynthesis with {args.model}", summaries))
 
 

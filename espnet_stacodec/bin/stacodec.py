@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
-from espnet_stacodec.bin import _cli
+from espnet_stacodec.bin import _cli, _score
 from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def get_parser() -> argparse.ArgumentParser:
     _add_decode(commands.add_parser("decode", help=".npz files of codes -> audio files"))
     _add_info(commands.add_parser("info", help="describe a codec"))
     _add_import(commands.add_parser("import", help="the authors' checkpoint -> experiment folder"))
+    _score.add_arguments(
+        commands.add_parser("score", help="resynthesized audio against its originals")
+    )
     _add_benchmark(commands.add_parser("benchmark", help="measure speed and memory, full size"))
     for command in commands.choices.values():
         _cli.add_common_arguments(command)

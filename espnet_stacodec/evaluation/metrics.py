@@ -1,19 +1,63 @@
-"""Fidelity of resynthesized speech: PESQ, STOI, SI-SDR, mel distance."""
+"""Fidelity of one resynthesized signal: every metric of two signals at 16 kHz, and what it is.
 
+`PESQ` is named with its band: narrow (P.862.1) and wide band (P.862.2) are different scales.
+"""
+
+import dataclasses
 import functools
+import importlib.metadata
+import importlib.util
 import math
 import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import fast_bss_eval
 import numpy as np
-import torch
 from pesq import PesqError, pesq
 from pystoi import stoi
+from typeguard import typechecked
 
-from espnet_stacodec.errors import DataError
+from espnet_stacodec.config import choose
+from espnet_stacodec.errors import ConfigError, DataError
+from espnet_stacodec.evaluation import learned, pitch, spectral
 
 SAMPLE_RATE = 16000
 SI_SDR_LIMIT_DB = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """How a metric is shown.
+
+    Attributes:
+        title: Heading, with its unit.
+        digits: After the point.
+        higher_is_better: Whether larger values are better; None where it only describes.
+    """
+
+    title: str
+    digits: int
+    higher_is_better: bool | None = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Metrics that are computed together.
+
+    Attributes:
+        compute: Returns the values of `metrics` by key, of reference and estimate (N,).
+        metrics: By key.
+        package: The module that computes them, where not every installation has it.
+    """
+
+    compute: Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
+    metrics: Mapping[str, Metric]
+    package: str = ""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it can be computed here."""
+        return not self.package or importlib.util.find_spec(self.package) is not None
 
 
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -21,21 +65,36 @@ def pesq_wb(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     NaN where PESQ finds no speech in the reference or the signal is too short for it.
     """
-    score = pesq(SAMPLE_RATE, reference, estimate, "wb", on_error=PesqError.RETURN_VALUES)
+    return _pesq(reference, estimate, "wb")
+
+
+def pesq_nb(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Return narrow-band PESQ (ITU-T P.862.1, MOS-LQO 1.02 to 4.55) of (N,) signals at 16 kHz."""
+    return _pesq(reference, estimate, "nb")
+
+
+def _pesq(reference: np.ndarray, estimate: np.ndarray, band: str) -> float:
+    score = pesq(SAMPLE_RATE, reference, estimate, band, on_error=PesqError.RETURN_VALUES)
     return float(score) if score >= 0 else math.nan
 
 
-def stoi_score(reference: np.ndarray, estimate: np.ndarray) -> float:
+def stoi_score(reference: np.ndarray, estimate: np.ndarray, extended: bool = False) -> float:
     """Return short-time objective intelligibility (0 to 1) of (N,) signals at 16 kHz.
 
     NaN where fewer than 30 frames (0.4 s) of the reference are not silent.
+
+    Args:
+        reference: (N,) signal.
+        estimate: (N,) signal.
+        extended: Whether it is ESTOI, which correlates whole spectra and can be negative.
     """
-    if _is_silent(reference):
+    if is_silent(reference):
         return math.nan
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Not enough STFT frames")
         try:
-            return float(stoi(reference, estimate, SAMPLE_RATE))
+            # The extended one adds noise of 1e-16, which would make it another with each call.
+            return round(float(stoi(reference, estimate, SAMPLE_RATE, extended=extended)), 9)
         except RuntimeWarning:
             return math.nan
 
@@ -45,7 +104,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     NaN where one of them is silent.
     """
-    if _is_silent(reference) or _is_silent(estimate):
+    if is_silent(reference) or is_silent(estimate):
         return math.nan
     # Without a limit the library fails where rounding, another one with each BLAS, leaves no
     # distortion at all.
@@ -53,18 +112,94 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     return float(fast_bss_eval.si_sdr(*signals, zero_mean=True, clamp_db=SI_SDR_LIMIT_DB)[0])
 
 
-def mel_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Return the mean absolute difference of log10 mel magnitudes of (N,) signals at 16 kHz."""
-    mel = _mel_transform()
-    logs = [
-        mel(torch.as_tensor(signal, dtype=torch.float32)).clamp(min=1e-5).log10()
-        for signal in (reference, estimate)
-    ]
-    return float((logs[0] - logs[1]).abs().mean())
+def is_silent(signal: np.ndarray) -> bool:
+    """Whether all samples are the same."""
+    return np.ptp(signal) == 0
 
 
-def score(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
-    """Return all metrics of two (N,) float signals at 16 kHz.
+FAMILIES: dict[str, Family] = {
+    "pesq": Family(
+        lambda reference, estimate: {
+            "pesq_wb": pesq_wb(reference, estimate),
+            "pesq_nb": pesq_nb(reference, estimate),
+        },
+        {"pesq_wb": Metric("PESQ-WB", 2), "pesq_nb": Metric("PESQ-NB", 2)},
+    ),
+    "stoi": Family(
+        lambda reference, estimate: {
+            "stoi": stoi_score(reference, estimate),
+            "estoi": stoi_score(reference, estimate, extended=True),
+        },
+        {"stoi": Metric("STOI", 3), "estoi": Metric("ESTOI", 3)},
+    ),
+    "si_sdr": Family(
+        lambda reference, estimate: {"si_sdr": si_sdr(reference, estimate)},
+        {"si_sdr": Metric("SI-SDR (dB)", 2)},
+    ),
+    "spectral": Family(
+        spectral.distances,
+        {
+            "mel_distance": Metric("mel distance", 3, False),
+            "stft_distance": Metric("STFT distance", 3, False),
+        },
+    ),
+    "f0": Family(
+        pitch.compare_f0,
+        {
+            "f0_correlation": Metric("F0 correlation", 3),
+            "f0_rmse_cents": Metric("F0 RMSE (cents)", 0, False),
+            "vuv_error": Metric("voicing error (%)", 1, False),
+        },
+        "pyworld",
+    ),
+    "speaker": Family(
+        learned.speaker_similarity,
+        {"speaker_similarity": Metric("speaker similarity", 3)},
+        "resemblyzer",
+    ),
+    "dnsmos": Family(
+        learned.dnsmos,
+        {
+            "dnsmos": Metric("DNSMOS", 2),
+            "dnsmos_original": Metric("DNSMOS of the originals", 2, None),
+        },
+        "speechmos",
+    ),
+}
+METRICS: dict[str, Metric] = {
+    key: metric for family in FAMILIES.values() for key, metric in family.metrics.items()
+}
+
+
+@typechecked
+def choose_families(names: Sequence[str] | None) -> list[str]:
+    """Return the families of metrics to compute: those named, or all that are installed.
+
+    Raises:
+        ConfigError: If one is unknown or not installed.
+    """
+    if names is None:
+        return [name for name, family in FAMILIES.items() if family.is_installed]
+    for name in names:
+        family = choose(FAMILIES, name, "--metrics:")
+        if not family.is_installed:
+            raise ConfigError(
+                f"--metrics: {name} needs the package {family.package}, which is not installed;"
+                " pip install 'espnet_stacodec[scores]'."
+            )
+    return list(dict.fromkeys(names))
+
+
+@typechecked
+def score(
+    reference: np.ndarray, estimate: np.ndarray, families: Collection[str] | None = None
+) -> dict[str, float]:
+    """Return the metrics of two (N,) float signals at 16 kHz by key; NaN where one is undefined.
+
+    Args:
+        reference: The original.
+        estimate: Its resynthesis.
+        families: Keys of `FAMILIES`; all that are installed if None.
 
     Raises:
         DataError: If the lengths differ.
@@ -74,20 +209,17 @@ def score(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
             f"Signals of shapes {reference.shape} and {estimate.shape} cannot be compared;"
             " resynthesized audio must have the length of its original."
         )
-    return {
-        "pesq": pesq_wb(reference, estimate),
-        "stoi": stoi_score(reference, estimate),
-        "si_sdr": si_sdr(reference, estimate),
-        "mel_distance": mel_distance(reference, estimate),
-    }
-
-
-def _is_silent(signal: np.ndarray) -> bool:
-    return np.ptp(signal) == 0
+    names = choose_families(None) if families is None else families
+    scores: dict[str, float] = {}
+    for name in names:
+        scores |= FAMILIES[name].compute(reference, estimate)
+    return scores
 
 
 @functools.cache
-def _mel_transform() -> torch.nn.Module:
-    from torchaudio.transforms import MelSpectrogram
-
-    return MelSpectrogram(SAMPLE_RATE, n_fft=1024, hop_length=256, n_mels=80, power=1)
+def versions(families: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of the packages that compute families of metrics."""
+    packages = {"pesq", "pystoi", "fast-bss-eval", "torchaudio"}
+    optional = {"f0": "pyworld", "speaker": "resemblyzer", "dnsmos": "speechmos"}
+    packages |= {optional[name] for name in families if name in optional}
+    return {name: importlib.metadata.version(name) for name in sorted(packages)}

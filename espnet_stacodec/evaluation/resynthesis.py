@@ -1,21 +1,24 @@
-"""Encode and decode a set, keep codes and audio, and score each utterance (stage 6)."""
+"""Encode and decode a set, keep codes and audio, and score them (stage 6)."""
 
 import dataclasses
 import functools
 import json
 import logging
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, naming
-from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.evaluation.audio_sets import AudioSet
+from espnet_stacodec.evaluation.score_sets import SCORES_NAME, score_set
+from espnet_stacodec.evaluation.scoring import write_rows
+from espnet_stacodec.evaluation.words import Recognition
 from espnet_stacodec.fileio.audio import write_audio
 from espnet_stacodec.fileio.code_files import Codes
-from espnet_stacodec.fileio.files import write_scp, write_text
+from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.inference.audio_coding import load_once
@@ -23,7 +26,7 @@ from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.token_files import CodecInput, CodecInputs
 
 PART_UTTERANCES = 50
-SCORES_NAME = "scores.jsonl"
+DECODED_NAME = "decoded.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +38,7 @@ class SetToDecode:
         model_file: Name of the checkpoint; None for the best one.
         wav_scp: Audio of the set.
         semantic_scp: Its semantic tokens; None where the codec needs none, or makes them itself.
-        out_dir: Where codes, audio and scores go.
+        out_dir: Where codes and audio go.
         device: Where to compute.
         n_codebooks: How many codebooks to keep; None for all.
     """
@@ -55,9 +58,9 @@ class SetToDecode:
 
 @typechecked
 def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
-    """Decode a set and return one row of scores per utterance.
+    """Decode a set and return one row per utterance: utt, encode_seconds, decode_seconds.
 
-    Makes out_dir/{codes/*.npz, wav/*.wav, codes.scp, wav.scp, scores.jsonl}; what an interrupted
+    Makes out_dir/{codes/*.npz, wav/*.wav, codes.scp, wav.scp, decoded.jsonl}; what an interrupted
     call has finished is kept.
 
     Raises:
@@ -68,9 +71,9 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
     codec = load_once(job.model, job.device, job.model_file)
     if job.semantic_scp is not None:
         codec.tokenizer.check_tokens_of(job.semantic_scp)
-    scores = job.out_dir / SCORES_NAME
+    decoded = job.out_dir / DECODED_NAME
     parts = Parts(
-        scores,
+        decoded,
         cut(inputs.identify(), PART_UTTERANCES),
         [codec.fingerprint, job.n_codebooks],
         "jsonl",
@@ -85,14 +88,47 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
         if parts.missing():
             (job.out_dir / "codes.scp").unlink(missing_ok=True)
             (job.out_dir / "wav.scp").unlink(missing_ok=True)
+            (job.out_dir / SCORES_NAME).unlink(missing_ok=True)
         parts.complete(compute, _save)
         text = "".join(part.path.read_text(encoding="utf-8") for part in parts)
         codes, audio = zip(*map(job.files, inputs), strict=True)
         write_scp(job.out_dir / "codes.scp", dict(zip(inputs, codes, strict=True)))
         write_scp(job.out_dir / "wav.scp", dict(zip(inputs, audio, strict=True)))
-        write_text(scores, text)
+        write_text(decoded, text)
     logging.info("%s: %d utterances decoded", job.out_dir, len(inputs))
     return [json.loads(line) for line in text.splitlines()]
+
+
+@typechecked
+def score_decoded(
+    job: SetToDecode,
+    decoded: Sequence[Mapping[str, Any]],
+    families: Sequence[str],
+    workers: Workers,
+    recognition: Recognition | None = None,
+) -> list[dict[str, Any]]:
+    """Score a decoded set; writes out_dir/scores.jsonl and returns its rows.
+
+    Args:
+        job: What was decoded.
+        decoded: What `decode_set` returned; becomes part of the rows.
+        families: Keys of `metrics.FAMILIES`.
+        workers: Who computes.
+        recognition: A recognizer for word errors; None for none.
+    """
+    originals = AudioSet.open(job.wav_scp.parent)
+    rows = score_set(
+        originals,
+        read_scp(job.out_dir / "wav.scp"),
+        job.out_dir,
+        families,
+        workers,
+        recognition,
+    )
+    times = {row["utt"]: row for row in decoded}
+    rows = [row | times[row["utt"]] for row in rows]
+    write_rows(job.out_dir / SCORES_NAME, rows)
+    return rows
 
 
 def _save(part: Part, rows: Sequence[dict]) -> None:
@@ -101,7 +137,7 @@ def _save(part: Part, rows: Sequence[dict]) -> None:
 
 @one_thread()
 def _decode_one(job: SetToDecode, source: CodecInput) -> dict:
-    """Encode, decode, write and score one utterance; returns its row of scores."""
+    """Encode, decode and write one utterance; returns its row."""
     codec = load_once(job.model, job.device, job.model_file)
     with naming(source.utt_id):
         wave, rate, semantic = source.read()
@@ -119,9 +155,6 @@ def _decode_one(job: SetToDecode, source: CodecInput) -> dict:
     write_audio(wav_file, estimate, rate)
     return {
         "utt": source.utt_id,
-        "num_samples": len(wave),
         "encode_seconds": encoded - started,
         "decode_seconds": decoded - encoded,
-        # JSON has no NaN: a metric that is not defined is null.
-        **{n: v if math.isfinite(v) else None for n, v in metrics.score(wave, estimate).items()},
     }

@@ -13,7 +13,7 @@ from espnet_stacodec.fileio.files import require
 from espnet_stacodec.fileio.markdown import markdown_table
 
 COLUMNS = (
-    ("pesq", "PESQ-WB", 2),
+    ("pesq_wb", "PESQ-WB", 2),
     ("stoi", "STOI", 3),
     ("kbps", "kbit/s", 2),
     ("wer", "WER (%)", 1),
@@ -64,7 +64,7 @@ def _cell(row: Mapping[str, float], key: str, digits: int) -> str:
 
 def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of the table that one results.json has of a set."""
-    found = {key: scores[key] for key in ("pesq", "stoi", "kbps") if scores.get(key) is not None}
+    found = {key: scores[key] for key in ("pesq_wb", "stoi", "kbps") if scores.get(key) is not None}
     classes = {key: scores[key]["accuracy"] for key in ("intent", "scenario") if key in scores}
     errors = {key: scores[key]["err"] for key in ("wer", "cer") if key in scores}
     return found | (classes or errors)

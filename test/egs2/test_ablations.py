@@ -27,7 +27,7 @@ CODES = {  # one frame in five of train differs from its token, one in four of t
     "train": {"a": [[0, 1, 1], [5, 5, 5]], "b": [[1, 2], [5, 4]]},
     "test": {"c": [[1, 0, 2, 3], [0, 1, 2, 3]]},
 }
-SCORES = {"pesq": 1.234, "stoi": 0.5678, "si_sdr": -1.25, "kbps": 0.25}
+SCORES = {"pesq_wb": 1.234, "stoi": 0.5678, "si_sdr": -1.25, "kbps": 0.25}
 
 
 def write_ark(scp: Path, vectors: dict[str, np.ndarray]) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from espnet_stacodec.errors import DataError
+from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.evaluation import metrics
 
 
@@ -17,22 +17,79 @@ def speech() -> np.ndarray:
     return (0.1 * buzz * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
 
 
+BETTER = (
+    *(("pesq_wb", 1), ("pesq_nb", 1), ("stoi", 1), ("si_sdr", 1)),
+    *(("mel_distance", -1), ("stft_distance", -1)),
+)
+FAMILIES = ["pesq", "stoi", "si_sdr", "spectral"]
+
+
+def score(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
+    return metrics.score(reference, estimate, FAMILIES)
+
+
 def noisy(speech: np.ndarray, level: float) -> np.ndarray:
     noise = np.random.default_rng(0).standard_normal(len(speech))
     return (speech + level * noise).astype(np.float32)
 
 
 def test_identical_signals_have_the_best_scores(speech):
-    scores = metrics.score(speech, speech)
-    assert scores["pesq"] == pytest.approx(4.64, abs=0.01)
+    scores = score(speech, speech)
+    assert scores["pesq_wb"] == pytest.approx(4.64, abs=0.01)
     assert scores["stoi"] == pytest.approx(1.0, abs=1e-4)
     assert scores["si_sdr"] == metrics.si_sdr(speech, speech / 2) == pytest.approx(100)
     assert scores["mel_distance"] == 0
 
 
+def test_the_values_are_those_of_the_packages(speech):
+    """PESQ in both bands, STOI, ESTOI and SI-SDR, called directly."""
+    import fast_bss_eval
+    from pesq import pesq
+    from pystoi import stoi
+
+    estimate = noisy(speech, 0.02)
+    scores = score(speech, estimate)
+    assert scores["pesq_wb"] == pytest.approx(pesq(16000, speech, estimate, "wb"))
+    assert scores["pesq_nb"] == pytest.approx(pesq(16000, speech, estimate, "nb"))
+    assert scores["stoi"] == pytest.approx(stoi(speech, estimate, 16000))
+    assert scores["estoi"] == pytest.approx(stoi(speech, estimate, 16000, extended=True))
+    direct = fast_bss_eval.si_sdr(speech[None], estimate[None], zero_mean=True)
+    assert scores["si_sdr"] == pytest.approx(float(direct[0]), abs=1e-3)
+
+
+def test_shifted_inverted_and_scaled_signals(speech):
+    """What each metric forgives, as it should."""
+    scores = {
+        "inverted": score(speech, -speech),
+        "half": score(speech, speech / 2),
+        "shifted": score(speech[:-160], speech[160:]),  # by 10 ms
+    }
+    for name in ("inverted", "half"):  # no metric but the distances hears a gain, none a sign
+        assert scores[name]["si_sdr"] == pytest.approx(100)
+        assert scores[name]["stoi"] == pytest.approx(1, abs=1e-4)
+        assert scores[name]["pesq_wb"] == pytest.approx(4.64, abs=0.01)
+    assert scores["inverted"]["mel_distance"] == pytest.approx(0, abs=1e-6)
+    assert scores["shifted"]["si_sdr"] < 10  # its waveform is another one
+    assert scores["shifted"]["pesq_wb"] > 3  # PESQ aligns the signals
+    assert scores["shifted"]["mel_distance"] < scores["half"]["mel_distance"]
+
+
+def test_families_that_are_not_there():
+    with pytest.raises(ConfigError, match="--metrics: 'speed' is unknown; known are pesq, stoi"):
+        metrics.choose_families(["speed"])
+    assert metrics.choose_families(["stoi", "pesq", "stoi"]) == ["stoi", "pesq"]
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: None)
+    assert metrics.choose_families(None) == FAMILIES
+    with pytest.raises(ConfigError, match=r"speaker needs the package resemblyzer.*\[scores\]"):
+        metrics.choose_families(["speaker"])
+
+
 def test_more_noise_is_worse_by_every_metric(speech):
-    little, much = (metrics.score(speech, noisy(speech, level)) for level in (0.003, 0.1))
-    for name, better in (("pesq", 1), ("stoi", 1), ("si_sdr", 1), ("mel_distance", -1)):
+    little, much = (score(speech, noisy(speech, level)) for level in (0.003, 0.1))
+    for name, better in BETTER:
         assert better * (little[name] - much[name]) > 0, name
     assert all(math.isfinite(value) for value in (*little.values(), *much.values()))
 
@@ -46,7 +103,9 @@ def test_si_sdr_worked_by_hand():
 
 def test_mel_distance_of_ten_times_the_level_is_one(speech):
     noise = noisy(np.zeros(8000, np.float32), 0.1)
-    assert metrics.mel_distance(noise, 10 * noise) == pytest.approx(1.0, abs=1e-3)
+    scores = score(noise, 10 * noise)
+    assert scores["mel_distance"] == pytest.approx(1.0, abs=1e-3)
+    assert scores["stft_distance"] == pytest.approx(1.0, abs=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +119,16 @@ def test_signals_of_other_shapes_cannot_be_compared(one, other):
 def test_silence_and_short_signals_are_not_defined(speech):
     silence = np.zeros(32000, np.float32)
     for reference, estimate in ((silence, silence), (silence, speech)):
-        scores = metrics.score(reference, estimate)
-        assert all(math.isnan(scores[name]) for name in ("pesq", "stoi", "si_sdr")), scores
-    short = metrics.score(speech[8000:9000], speech[8000:9000])
-    assert math.isnan(short["pesq"]) and math.isnan(short["stoi"])
+        scores = score(reference, estimate)
+        assert all(math.isnan(scores[name]) for name in ("pesq_wb", "pesq_nb", "stoi", "si_sdr")), (
+            scores
+        )
+    short = score(speech[8000:9000], speech[8000:9000])
+    assert math.isnan(short["pesq_wb"]) and math.isnan(short["stoi"])
     assert short["mel_distance"] == 0
 
 
 def test_a_silent_estimate_is_bad_not_undefined_or_an_error(speech):
-    scores = metrics.score(speech, np.zeros_like(speech))
-    assert not scores["pesq"] > 2 and not scores["stoi"] > 0.5
+    scores = score(speech, np.zeros_like(speech))
+    assert not scores["pesq_wb"] > 2 and not scores["stoi"] > 0.5
     assert scores["mel_distance"] > 0.5

@@ -4,52 +4,43 @@ import json
 
 import pytest
 
-from espnet_stacodec.evaluation.results import summarize, write_results
+from espnet_stacodec.evaluation.results import costs, write_results
+from espnet_stacodec.evaluation.summaries import compare, summarize
 
 
-def row(pesq: float | None, stoi: float = 0.9, si_sdr: float | None = 3.0) -> dict:
-    return {
-        "utt": "u",
-        "num_samples": 16000,
-        "encode_seconds": 0.1,
-        "decode_seconds": 0.3,
-        "pesq": pesq,
-        "stoi": stoi,
-        "si_sdr": si_sdr,
-        "mel_distance": 0.25,
-    }
+def row(utt: str, pesq: float | None, **others) -> dict:
+    return {"utt": utt, "speaker": None, "status": "ok", "pesq_wb": pesq, "stoi": 0.9} | others
 
 
-def test_means_worked_by_hand():
-    rows = [row(1.0), row(2.0, 0.7), row(None, si_sdr=None)]
-    rows[0]["num_samples"] = 48000
-    summary = summarize(rows, 4.0)
-    assert summary["utterances"] == 3 and summary["kbps"] == 4.0
-    assert summary["pesq"] == 1.5 and summary["pesq_undefined"] == 1
-    assert summary["stoi"] == pytest.approx((0.9 + 0.7 + 0.9) / 3)
-    assert summary["si_sdr"] == 3.0 and summary["si_sdr_undefined"] == 1
-    assert summary["stoi_undefined"] == summary["mel_distance_undefined"] == 0
-    # 0.3 and 0.9 seconds for 5 seconds of audio.
-    assert summary["rtf_encode"] == pytest.approx(0.06)
-    assert summary["rtf_decode"] == pytest.approx(0.18)
+def test_costs_worked_by_hand():
+    rows = [
+        {"num_samples": 48000, "sample_rate": 16000, "encode_seconds": 0.1, "decode_seconds": 0.3},
+        {"num_samples": 32000, "sample_rate": 16000, "encode_seconds": 0.2, "decode_seconds": 0.6},
+    ]
+    found = costs(rows, 4.0)
+    assert found["kbps"] == 4.0
+    assert found["rtf_encode"] == pytest.approx(0.06)  # 0.3 and 0.9 s for 5 s of audio
+    assert found["rtf_decode"] == pytest.approx(0.18)
 
 
 def test_the_table_and_the_line_say_the_same(tmp_path):
+    dev = [row("a", 1.234), row("b", None), row("c", None, status="silent", stoi=None)]
     summaries = {
-        "dev": summarize([row(1.234), row(None)], 4.0),
-        "test": summarize([row(None)], 4.0),
+        "dev": summarize(dev) | {"kbps": 4.0},
+        "test": summarize([row("a", None)]) | {"kbps": 4.0, "missing": 2},
     }
     table = write_results(tmp_path, "A title", summaries)
     assert (tmp_path / "RESULTS.md").read_text() == table
     lines = table.splitlines()
     assert lines[0] == "# A title"
-    assert lines[2].startswith("| dataset | utterances | PESQ-WB | STOI |")
-    assert lines[4] == "| dev | 2 | 1.23 | 0.900 | 3.00 | 0.250 | 4.00 | 0.100 | 0.300 |"
-    assert lines[5].startswith("| test | 1 | nan | 0.900 |")
-    assert len({line.count("|") for line in lines[2:6]}) == 1
-    notes = [line for line in lines[6:] if line]
-    assert len(notes) == 2
-    assert notes[0].startswith("dev: pesq is not defined for 1 utterances")
+    assert lines[2] == "|  | dev | test |"
+    assert "| utterances | 3 | 1 |" in lines and "| speakers | not known | not known |" in lines
+    assert "| PESQ-WB | 1.23 | - |" in lines
+    assert "| STOI | 0.900 (0.900 to 0.900) | 0.900 |" in lines
+    assert "| kbit/s | 4.00 | 4.00 |" in lines
+    assert "- dev: PESQ-WB is not defined for 1 utterances." in lines
+    assert "- dev: 1 utterances are silent, and counted apart." in lines
+    assert "- test: 2 originals have no resynthesis, and are not scored." in lines
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -57,12 +48,27 @@ def test_the_table_and_the_line_say_the_same(tmp_path):
     line = (tmp_path / "results.json").read_text()
     assert line.count("\n") == 1 and line.endswith("\n")
     found = json.loads(line, parse_constant=refuse)
-    assert found["title"] == "A title"
-    assert found["sets"]["dev"]["pesq"] == 1.234
-    assert found["sets"]["test"]["pesq"] is None
-    assert found["sets"]["test"]["pesq_undefined"] == 1
+    assert found["title"] == "A title" and "differences" not in found
+    assert found["sets"]["dev"]["pesq_wb"] == 1.234
+    assert found["sets"]["dev"]["pesq_wb_interval"] is None  # of one utterance
+    assert found["sets"]["test"]["pesq_wb"] is None
+    assert found["sets"]["test"]["pesq_wb_undefined"] == 1
 
 
-def test_without_undefined_scores_there_are_no_notes(tmp_path):
-    table = write_results(tmp_path, "A title", {"dev": summarize([row(1.0)], 4.0)})
-    assert len(table.splitlines()) == 5
+def test_few_speakers_are_a_caution(tmp_path):
+    rows = [row(f"u{i}", float(i), speaker=f"s{i % 3}") for i in range(9)]
+    table = write_results(tmp_path, "T", {"test": summarize(rows)})
+    assert "other utterances of these 3 speakers, not for other speakers" in table
+    many = [line | {"speaker": f"s{i % 6}"} for i, line in enumerate(rows)]
+    assert "not for other speakers" not in write_results(tmp_path, "T", {"test": summarize(many)})
+
+
+def test_clear_differences_are_bold(tmp_path):
+    one = [row(f"u{i}", float(i)) for i in range(9)]
+    other = [line | {"pesq_wb": line["pesq_wb"] + 1} for line in one]
+    differences = {"B less A": compare(one, other)}
+    table = write_results(tmp_path, "T", {"A": summarize(one), "B": summarize(other)}, differences)
+    assert "| PESQ-WB | **1.00 (1.00 to 1.00)** |" in table
+    assert "| STOI | 0.000 (0.000 to 0.000) |" in table
+    found = json.loads((tmp_path / "results.json").read_text())["differences"]["B less A"]
+    assert found["figures"]["pesq_wb"]["difference"] == 1

@@ -14,11 +14,13 @@ import torch
 from espnet_stacodec.bin import decode as command
 from espnet_stacodec.errors import ConfigError, DataError, LengthError, StageError, TokenError
 from espnet_stacodec.evaluation import metrics, resynthesis
-from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
+from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set, score_decoded
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.inference.audio_coding import AudioCoding
 from espnet_stacodec.parallel import Workers
+
+FAMILIES = ["pesq", "stoi", "si_sdr", "spectral"]
 
 
 @pytest.fixture
@@ -55,7 +57,8 @@ def with_job(job: SetToDecode, **changes) -> SetToDecode:
 
 def run(job: SetToDecode, jobs: int = 1) -> list[dict]:
     with Workers(jobs) as workers:
-        return decode_set(job, workers)
+        decoded = decode_set(job, workers)
+        return score_decoded(job, decoded, FAMILIES, workers)
 
 
 def test_codes_audio_and_scores_of_each_utterance(job, toy_task, plain_experiment):
@@ -65,7 +68,8 @@ def test_codes_audio_and_scores_of_each_utterance(job, toy_task, plain_experimen
     for row, frames in zip(rows, toy_task.FRAMES["valid"], strict=True):
         assert row["num_samples"] == frames * 320 - 7
         assert row["encode_seconds"] > 0 and row["decode_seconds"] > 0
-        assert {"pesq", "stoi", "si_sdr", "mel_distance"} <= set(row)
+        assert {"pesq_wb", "pesq_nb", "stoi", "si_sdr", "mel_distance"} <= set(row)
+        assert row["status"] == "ok" and row["sample_rate"] == row["sample_rate_estimate"] == 16000
         audio, rate = soundfile.read(read_scp(job.out_dir / "wav.scp")[row["utt"]])
         assert len(audio) == row["num_samples"] and rate == 16000
         codes = Codes.load(read_scp(job.out_dir / "codes.scp")[row["utt"]])
@@ -91,7 +95,7 @@ def test_an_interrupted_call_is_gone_on_with(job, decoded):
     rows = run(job)
     assert decoded == ["valid0", "valid1"]
     assert run(job) == rows and len(decoded) == 2
-    next(job.out_dir.glob(".scores.2.*.jsonl")).unlink()
+    next(job.out_dir.glob(".decoded.2.*.jsonl")).unlink()
     again = run(job)
     assert decoded == ["valid0", "valid1", "valid1"]
     assert again[0] == rows[0] and again[1]["stoi"] == rows[1]["stoi"]
@@ -129,11 +133,20 @@ def test_audio_that_was_made_again_is_decoded_again(job, decoded, tmp_path):
 
 def test_no_lists_of_a_decoding_that_is_not_whole(job, decoded, monkeypatch):
     run(job)
-    monkeypatch.setattr(metrics, "score", lambda *args: 1 / 0)
+    monkeypatch.setattr(resynthesis, "write_audio", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(with_job(job, n_codebooks=1))
-    left = {path.name for path in job.out_dir.iterdir()}
-    assert left == {"codes", "wav"}
+    left = {path.name for path in job.out_dir.iterdir() if path.name[0] != "."}
+    assert left == {"codes", "wav", "metrics.jsonl"}
+
+
+def test_scoring_goes_on_without_decoding_again(job, decoded, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics, "score", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(job)
+    assert decoded == ["valid0", "valid1"] and not (job.out_dir / "scores.jsonl").exists()
+    assert len(run(job)) == 2 == len(decoded)
 
 
 def test_another_checkpoint_is_another_codec(job, decoded, toy_task, sta_experiment):
@@ -208,12 +221,13 @@ def test_the_command_writes_a_table_of_all_sets(toy_task, sta_experiment, tmp_pa
     """The experiment's tokens come from stage 3."""
     dump = toy_task.folder / "dump"
     options = ["--model", str(sta_experiment), "--dump_dir", str(dump / "raw"),
-               "--semantic_dir", str(toy_task.tokenizer), "--out_dir", str(tmp_path)]  # fmt: skip
+               "--semantic_dir", str(toy_task.tokenizer), "--out_dir", str(tmp_path),
+               "--metrics", "stoi", "si_sdr"]  # fmt: skip
     command.main([*options, "--sets", "valid"])
     table = capsys.readouterr().out
     assert table == (tmp_path / "RESULTS.md").read_text()
-    assert f"# Resynthesis with {sta_experiment}" in table and "| valid | 2 |" in table
-    assert "| 0.55 |" in table  # kbit/s
+    assert f"# Resynthesis with {sta_experiment}" in table and "| utterances | 2 |" in table
+    assert "| kbit/s | 0.55 |" in table
     with pytest.raises(SystemExit) as end:
         command.main([*options, "--sets", "test"])
     assert "test/wav.scp: not there; run stage 2 first" in str(end.value.code)
@@ -222,10 +236,13 @@ def test_the_command_writes_a_table_of_all_sets(toy_task, sta_experiment, tmp_pa
     assert "set --nj 1 or more" in str(end.value.code)
     with pytest.raises(ConfigError):
         command.main([*options, "--sets", "valid", "--nj", "0", "--debug"])
+    scores = json.loads((tmp_path / "results.json").read_text())["sets"]["valid"]
+    assert scores["kbps"] == pytest.approx(0.55, abs=0.01) and scores["rtf_encode"] > 0
+    assert "pesq_wb" not in scores and len(scores["stoi_interval"]) == 2
 
 
 def test_a_metric_that_is_not_defined_is_null(job, monkeypatch):
     monkeypatch.setattr(metrics, "pesq_wb", lambda reference, estimate: math.nan)
-    assert [row["pesq"] for row in run(job)] == [None, None]
+    assert [row["pesq_wb"] for row in run(job)] == [None, None]
     lines = (job.out_dir / "scores.jsonl").read_text().splitlines()
-    assert all('"pesq": null' in line for line in lines)
+    assert all('"pesq_wb": null' in line for line in lines)

@@ -16,7 +16,7 @@ def results(path: Path, sets: dict, **others: dict) -> Path:
 
 def test_a_row_for_each_system_and_one_for_chance(tmp_path):
     codec = results(
-        tmp_path / "codec.json", {"test": {"pesq": 1.234, "stoi": 0.8, "kbps": 4.0}, "other": {}}
+        tmp_path / "codec.json", {"test": {"pesq_wb": 1.234, "stoi": 0.8, "kbps": 4.0}, "other": {}}
     )
     asr = results(
         tmp_path / "asr.json",
@@ -38,8 +38,8 @@ def test_a_row_for_each_system_and_one_for_chance(tmp_path):
 
 
 def test_a_metric_that_is_not_defined_has_no_figure(tmp_path):
-    codec = results(tmp_path / "codec.json", {"test": {"pesq": None, "stoi": 0.8, "kbps": 4.0}})
-    other = results(tmp_path / "other.json", {"test": {"pesq": 1.5, "stoi": 0.8}})
+    codec = results(tmp_path / "codec.json", {"test": {"pesq_wb": None, "stoi": 0.8, "kbps": 4.0}})
+    other = results(tmp_path / "other.json", {"test": {"pesq_wb": 1.5, "stoi": 0.8}})
     table = summarize_systems({"sta": [codec], "other": [other]}, "test")
     assert "| sta | - | 0.800 | 4.00 |" in table and "| other | 1.50 | 0.800 | - |" in table
 

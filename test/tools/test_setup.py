@@ -16,11 +16,12 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout with a complete environment, as setup.sh leaves it."""
     root = tmp_path / "checkout"
     (root / "tools").mkdir(parents=True)
-    for name in ("setup.sh", "env.sh", "constraints.txt"):
+    for name in ("setup.sh", "env.sh", "constraints.txt", "overrides.txt"):
         shutil.copy(TOOLS / name, root / "tools" / name)
     shutil.copy(TOOLS.parent / "setup.py", root)
     (root / ".venv" / "bin").mkdir(parents=True)
-    parts = (root / "setup.py").read_bytes() + (root / "tools" / "constraints.txt").read_bytes()
+    names = ("setup.py", "tools/constraints.txt", "tools/overrides.txt")
+    parts = b"".join((root / name).read_bytes() for name in names)
     checksum = subprocess.run(["cksum"], input=parts, capture_output=True, check=True).stdout
     (root / ".venv" / "setup-stamp").write_bytes(checksum)
     return root

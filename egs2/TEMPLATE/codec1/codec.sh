@@ -24,6 +24,8 @@ train_args=          # further options of training, e.g. "--max_epoch 10"
 train_minutes=       # length of the training: minutes on this machine; a few steps are timed first
 train_steps=         # or steps; if both are empty, as the configuration says
 tag=                 # name of the experiment; derived from the configurations if empty
+metrics=             # scores of stage 6, e.g. "pesq stoi"; all that are installed if empty
+recognizer=          # a speech recognizer's path: stage 6 counts word errors, too
 inference_model=     # checkpoint of stages 6 to 9, e.g. 10epoch.pth; the best one if empty
 train_set=
 valid_set=
@@ -59,11 +61,12 @@ for name in ssl_config train_config; do
 done
 [[ $inference_model != */* ]] ||
     fail "--inference_model is the name of a checkpoint in the experiment, not '$inference_model'."
-data_words=() train_words=() factors=()
+data_words=() train_words=() factors=() metric_words=()
 split_words local_data_opts "$local_data_opts" data_words
 for name in "${RECIPE_OPTIONS[@]}"; do data_words+=("--$name" "${!name}"); done
 split_words train_args "$train_args" train_words
 split_words speed_perturb_factors "$speed_perturb_factors" factors
+split_words metrics "$metrics" metric_words
 
 read -ra tests <<<"$test_sets"
 # A development set may be the test set: each set is made once.
@@ -158,7 +161,8 @@ if begin 6 "decoding and scores: $decode_dir"; then
     need_gpus
     python -m espnet_stacodec.bin.decode "${model[@]}" --dump_dir "$dumpdir/raw" \
         --semantic_dir "$semantic_dir" --sets "${tests[@]}" --out_dir "$decode_dir" \
-        --nj "$inference_nj" --device "$device"
+        --nj "$inference_nj" --device "$device" ${recognizer:+--recognizer "$recognizer"} \
+        ${metrics:+--metrics "${metric_words[@]}"}
 fi
 if begin 7 "export codes for ASR and SLU recipes: $codes_dir"; then
     need 5 "$exp/config.yaml"

@@ -157,7 +157,7 @@ def _decode(experiment: Path, number: int, folder: Path, args: argparse.Namespac
 def _scores(folder: Path, test_set: str) -> dict[str, str]:
     scores = json.loads((folder / "results.json").read_text(encoding="utf-8"))["sets"][test_set]
     return {
-        "pesq": f"{scores['pesq']:.2f}",
+        "pesq_wb": f"{scores['pesq_wb']:.2f}",
         "stoi": f"{scores['stoi']:.3f}",
         "si_sdr": f"{scores['si_sdr']:.1f}",
         "kbps": f"{scores['kbps']:.2f}",
@@ -202,7 +202,7 @@ def _majority_class(args: argparse.Namespace, experiment: Path) -> str:
 def _format(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = {
         "variant": "variant",
-        "pesq": "PESQ-WB",
+        "pesq_wb": "PESQ-WB",
         "stoi": "STOI",
         "si_sdr": "SI-SDR (dB)",
         "kbps": "kbit/s",
