@@ -14,7 +14,39 @@ from espnet_stacodec.errors import ConfigError
 PAD_MODES = {"constant": True, "reflect": False}
 
 
-class MultiScaleMelLoss(nn.Module):
+class SpectralLoss(nn.Module):
+    """A distance of spectrograms over several window lengths.
+
+    Args:
+        windows: Window lengths (samples).
+        scales_per_step: How many of them, drawn anew, a step of the training looks at: most of
+            the time is saved at equal progress; None for all.
+        where: Its configuration, for messages.
+
+    Raises:
+        ConfigError: If `scales_per_step` is not positive.
+    """
+
+    def __init__(self, windows: Sequence[int], scales_per_step: int | None, where: str) -> None:
+        super().__init__()
+        if scales_per_step is not None and scales_per_step < 1:
+            raise ConfigError(f"codec_conf.{where}: scales_per_step {scales_per_step} is below 1.")
+        self.windows = list(windows)
+        self.scales_per_step = scales_per_step
+
+    def draw(self) -> Sequence[int]:
+        """Return the indices of the windows that a step looks at; all of them in validation.
+
+        To be drawn once a step: so ranks and passes draw alike, whatever lengths their items have.
+        """
+        count, wanted = len(self.windows), self.scales_per_step
+        if wanted is None or wanted >= count or not self.training:
+            return range(count)
+        # From the host's generator: no device is waited for.
+        return torch.randperm(count)[:wanted].tolist()
+
+
+class MultiScaleMelLoss(SpectralLoss):
     """L1 on mel spectrograms and weighted L2 on their logarithm, over several window lengths.
 
     EnCodec, arXiv 2210.13438, equation 2. The defaults are the loss that EnCodec's training code
@@ -34,8 +66,7 @@ class MultiScaleMelLoss(nn.Module):
         alphas: Weight the logarithmic term by sqrt(window - 1); else by 1.
         power: Exponent of the spectra: 1 magnitude, 2 power.
         pad_mode: "reflect" or "constant" (zeros), outside the signal.
-        scales_per_step: How many of the window lengths, drawn anew, a step of the training looks
-            at: most of the time at equal progress; None for all.
+        scales_per_step: As in `SpectralLoss`.
 
     Raises:
         ConfigError: If `pad_mode` is unknown, or `scales_per_step` not positive.
@@ -53,12 +84,11 @@ class MultiScaleMelLoss(nn.Module):
         pad_mode: str = "reflect",
         scales_per_step: int | None = None,
     ) -> None:
-        super().__init__()
         first, last = window_exponents
-        self.windows = [2**exponent for exponent in range(first, last + 1)]
+        windows = [2**exponent for exponent in range(first, last + 1)]
+        super().__init__(windows, scales_per_step, "mel_loss_params")
         self.weights = [(window - 1) ** 0.5 if alphas else 1.0 for window in self.windows]
         self.floor = floor
-        self.scales_per_step = _checked(scales_per_step, "mel_loss_params")
         self.centred = choose(PAD_MODES, pad_mode, "codec_conf.mel_loss_params: pad_mode")
         with warnings.catch_warnings():
             # Short windows have fewer bins than mel bands; the empty bands add nothing.
@@ -78,13 +108,14 @@ class MultiScaleMelLoss(nn.Module):
                 for window in self.windows
             )
 
-    def forward(self, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """estimate, target: (B, 1, N) audio. Returns the loss ()."""
+    def forward(
+        self, estimate: torch.Tensor, target: torch.Tensor, scales: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """estimate, target: (B, 1, N) audio; scales: as `draw` gives them. Returns the loss ()."""
         loss = estimate.new_zeros(())
-        chosen = _scales(len(self.windows), self.scales_per_step if self.training else None)
-        for mel, window, weight in (
-            (self.mels[i], self.windows[i], self.weights[i]) for i in chosen
-        ):
+        chosen = range(len(self.windows)) if scales is None else scales
+        for index in chosen:
+            mel, window, weight = self.mels[index], self.windows[index], self.weights[index]
             x = mel(self._pad(estimate, window))
             with torch.no_grad():
                 y = mel(self._pad(target, window))
@@ -106,7 +137,7 @@ class MultiScaleMelLoss(nn.Module):
         return nn.functional.pad(audio, (0, -length % hop))
 
 
-class CompressedSTFTLoss(nn.Module):
+class CompressedSTFTLoss(SpectralLoss):
     """L1 between spectra of compressed magnitude, with phases and without, over several scales.
 
     The power-law compressed loss of speech enhancement (arXiv 2009.01941): compression lets weak
@@ -116,7 +147,7 @@ class CompressedSTFTLoss(nn.Module):
         windows: Window lengths (samples); the hop is a quarter.
         power: To which magnitudes are raised.
         complex_share: Share of the term with phases; the rest is that of magnitudes.
-        scales_per_step: As in `MultiScaleMelLoss`.
+        scales_per_step: As in `SpectralLoss`.
 
     Raises:
         ConfigError: If `scales_per_step` is not positive.
@@ -129,16 +160,17 @@ class CompressedSTFTLoss(nn.Module):
         complex_share: float = 0.5,
         scales_per_step: int | None = None,
     ) -> None:
-        super().__init__()
-        self.windows, self.power, self.complex_share = list(windows), power, complex_share
-        self.scales_per_step = _checked(scales_per_step, "stft_loss_params")
+        super().__init__(windows, scales_per_step, "stft_loss_params")
+        self.power, self.complex_share = power, complex_share
         for window in self.windows:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
 
-    def forward(self, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """estimate, target: (B, 1, N) audio. Returns the loss ()."""
+    def forward(
+        self, estimate: torch.Tensor, target: torch.Tensor, scales: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """estimate, target: (B, 1, N) audio; scales: as `draw` gives them. Returns the loss ()."""
         loss = estimate.new_zeros(())
-        chosen = _scales(len(self.windows), self.scales_per_step if self.training else None)
+        chosen = range(len(self.windows)) if scales is None else scales
         for window in (self.windows[i] for i in chosen):
             x, x_magnitude = self._compressed(estimate, window)
             with torch.no_grad():
@@ -164,18 +196,3 @@ class CompressedSTFTLoss(nn.Module):
         # At zero the gradient of a root is none.
         energy = spectrum.square().sum(3, keepdim=True) + 1e-8
         return spectrum * energy ** ((self.power - 1) / 2), energy ** (self.power / 2)
-
-
-def _checked(scales_per_step: int | None, where: str) -> int | None:
-    """Return it; raise ConfigError if it is not positive."""
-    if scales_per_step is not None and scales_per_step < 1:
-        raise ConfigError(f"codec_conf.{where}: scales_per_step {scales_per_step} is below 1.")
-    return scales_per_step
-
-
-def _scales(count: int, wanted: int | None) -> Sequence[int]:
-    """Return the indices of the scales to look at: `wanted` of them drawn, or all."""
-    if wanted is None or wanted >= count:
-        return range(count)
-    # From the host's generator, which the ranks of a training share: no device is waited for.
-    return torch.randperm(count)[:wanted].tolist()

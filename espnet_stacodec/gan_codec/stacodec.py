@@ -33,6 +33,7 @@ from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
 from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
+from espnet_stacodec.gan_codec.random_state import RandomState
 from espnet_stacodec.gan_codec.step_counter import StepCounter
 from espnet_stacodec.gan_codec.tokens.source import Tokenizer
 
@@ -254,7 +255,10 @@ class STACodec(StepCounter, AbsGANCodec):
                     for batch, part in zip(batches, looks, strict=True)
                 )
             return
+        # What is drawn is drawn for the whole batch, by each pass again.
+        randomness = RandomState(batches[0]["audio"].device)
         for index, (batch, part) in enumerate(zip(batches, looks, strict=True)):
+            randomness.restore()
             audio, lengths = batch["audio"].unsqueeze(1), batch.get("audio_lengths")
             with torch.no_grad():
                 generated = self._generate(audio, batch.get("semantic"), lengths, part)
@@ -310,23 +314,31 @@ class STACodec(StepCounter, AbsGANCodec):
     ) -> dict[str, torch.Tensor]:
         """audio, generated: (B, 1, N). Returns this part's share of each loss, by name."""
         losses: dict[str, torch.Tensor] = {}
+        spectral = {"mel_loss": self.mel_loss, "stft_loss": self.stft_loss}
+        scales = {name: loss.draw() for name, loss in spectral.items() if loss is not None}
         for share, real, fake in _rows(audio, generated, lengths, part):
-            for name, value in self._audio_losses(real, fake, self.adversary_active).items():
+            for name, value in self._audio_losses(real, fake, scales).items():
                 losses[name] = losses.get(name, 0.0) + share * value
         return losses
 
     def _audio_losses(
-        self, real: torch.Tensor, fake: torch.Tensor, adversary: bool
+        self, real: torch.Tensor, fake: torch.Tensor, scales: Mapping[str, Sequence[int]]
     ) -> dict[str, torch.Tensor]:
-        """real, fake: (b, 1, n) without padding. Returns the losses by name."""
+        """Return the losses by name.
+
+        Args:
+            real: (b, 1, n) audio without padding.
+            fake: (b, 1, n) what was generated.
+            scales: Which windows each spectral loss looks at.
+        """
         with torch.autocast(fake.device.type, enabled=False):
             losses = {
                 "reconstruct_loss": nn.functional.l1_loss(fake, real),
-                "mel_loss": self.mel_loss(fake, real),
+                "mel_loss": self.mel_loss(fake, real, scales["mel_loss"]),
             }
             if self.stft_loss is not None:
-                losses["stft_loss"] = self.stft_loss(fake, real)
-        if adversary:
+                losses["stft_loss"] = self.stft_loss(fake, real, scales["stft_loss"])
+        if self.adversary_active:
             outputs_fake = self._discriminate(fake)
             with torch.no_grad():
                 outputs_real = self._discriminate(real)

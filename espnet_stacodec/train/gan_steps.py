@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
 from espnet_stacodec.gan_codec.distributed import all_reduce_sum, world_size
+from espnet_stacodec.gan_codec.random_state import RandomState
 from espnet_stacodec.gan_codec.stacodec import STACodec
 
 if TYPE_CHECKING:  # ESPnet's trainer takes 15 s to import
@@ -145,7 +146,8 @@ class GANSteps:
             if turn == "discriminator" and self._skips_discriminator(step):
                 self.codec._cache = None
                 continue
-            if turn == "generator" and several and isinstance(self.codec, STACodec):
+            if turn == "generator" and randomness is not None and isinstance(self.codec, STACodec):
+                randomness.restore()  # as the passes of the turn begin
                 self._prepare(batches, parts, norms=True)
             finite &= self._turn(turn, batches, parts, randomness)
         return finite
@@ -169,7 +171,7 @@ class GANSteps:
         turn: str,
         batches: list[Streams],
         parts: list[BatchPart],
-        randomness: "RandomState | None",
+        randomness: RandomState | None,
     ) -> bool:
         """Take a turn of one network; return whether its gradients were finite."""
         start = time.perf_counter()
@@ -248,17 +250,3 @@ class GANSteps:
             " and is ended, and this epoch is not saved. Look for broken audio in the training set,"
             " or lower the learning rate (optim_conf: lr, scheduler_conf: max_lr)."
         )
-
-
-class RandomState:
-    """The state of the random numbers of a device and the host, to draw the same ones again."""
-
-    def __init__(self, device: str) -> None:
-        self.host = torch.get_rng_state()
-        self.device = torch.cuda.get_rng_state() if device == "cuda" else None
-
-    def restore(self) -> None:
-        """Go back to this state."""
-        torch.set_rng_state(self.host)
-        if self.device is not None:
-            torch.cuda.set_rng_state(self.device)

@@ -144,7 +144,9 @@ def test_a_step_looks_at_some_scales_and_on_average_at_all(kind):
     some, whole = kind(**sizes, scales_per_step=1), kind(**sizes)
     torch.testing.assert_close(some.eval()(x, y), whole(x, y))
     torch.manual_seed(0)
-    drawn = torch.stack([some.train()(x, y) for _ in range(200)])
+    assert list(some.draw()) == list(range(len(some.windows)))
+    some.train()
+    drawn = torch.stack([some(x, y, some.draw()) for _ in range(200)])
     assert len(drawn.unique()) == len(some.windows)
     torch.testing.assert_close(drawn.mean(), whole(x, y), rtol=0.1, atol=0)
 
