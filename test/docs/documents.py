@@ -1,10 +1,12 @@
 """README and docs as the tests see them: their commands, code, tables, links and inline code."""
 
 import dataclasses
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -16,6 +18,15 @@ SEPARATORS = {"&&", ";", "|", "||"}
 def name_of(page: Path) -> str:
     """Return a page's name in test ids and messages."""
     return str(page.relative_to(ROOT))
+
+
+def module_of(path: Path) -> ModuleType:
+    """Return a program of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -16,6 +16,7 @@ from documents import (
     commands,
     inline_code,
     is_elsewhere,
+    module_of,
     name_of,
     section,
     table,
@@ -76,11 +77,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
 @functools.cache
 def parser_of_tool(path: Path) -> argparse.ArgumentParser:
     """Return the parser of a program in tools/."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_parser()
+    return module_of(path).get_parser()
 
 
 def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from documents import PAGES, ROOT, anchors, blocks, inline_code, name_of, prose
+from documents import PAGES, ROOT, anchors, blocks, inline_code, module_of, name_of, prose
 
 from espnet_stacodec import AudioCoding
+from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME, shipped_names
 
 TOP = ("README.md", "CHANGELOG.md", "docs/", "egs2/", "espnet_stacodec/", "test/", "tools/", ".ci/")
 MADE_BY_RECIPES = {"data", "dump", "exp", "downloads"}
@@ -43,6 +44,15 @@ def missing(code: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_exist(page):
     assert [path for code in inline_code(page) for path in missing(code)] == []
+
+
+@pytest.mark.skipif(DEFAULT_NAME not in shipped_names(), reason="no codec is shipped")
+def test_readme_has_the_scores_of_the_card():
+    quote_scores = module_of(ROOT / "tools/quote_scores.py")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert quote_scores.quoted(readme, quote_scores.card_table()) == readme
+    # And others would be noticed.
+    assert quote_scores.quoted(readme, "| other |\n") != readme
 
 
 def test_a_file_that_is_gone_is_noticed():
