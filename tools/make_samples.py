@@ -47,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder, which is made anew")
     parser.add_argument("--source", required=True, help="of the recordings, and their licence")
     parser.add_argument("--number", type=int, default=6, help="of recordings")
-    parser.add_argument("--seconds", type=float, default=4.5, help="of each at most")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each at most")
     parser.add_argument("--codebooks", type=int, nargs="+", default=[8, 4, 2, 1], help="how many")
     return parser
 

@@ -40,7 +40,6 @@ MAX_BYTES = 12_000_000
 # Figures of stage 6 that a card shows, where they are there.
 SCORES = (
     ("kbps", "kbit/s", 2),
-    ("pesq", "PESQ-WB", 2),
     ("pesq_wb", "PESQ-WB", 2),
     ("stoi", "STOI", 3),
     ("wer_resynthesis", "WER (%)", 1),
@@ -66,6 +65,7 @@ stacodec decode codes/a.npz --out wav
 
 ```python
 from espnet_stacodec import AudioCoding
+
 codec = AudioCoding.from_pretrained("{name}")
 ```
 

@@ -40,7 +40,9 @@ def decoded(codec: AudioCoding, folder: Path, n_codebooks: int, stoi: float) -> 
     """What stage 6 leaves."""
     codes = torch.zeros(n_codebooks, 10, dtype=torch.long).numpy()
     Codes(codes, 3200, 16000, codec.fingerprint).save(folder / "dev" / "codes" / "a.npz")
-    sets = {"dev": {"utterances": 1, "pesq": 1.5, "stoi": stoi, "kbps": 0.2, "mel_distance": None}}
+    sets = {
+        "dev": {"utterances": 1, "pesq_wb": 1.5, "stoi": stoi, "kbps": 0.2, "mel_distance": None}
+    }
     (folder / "results.json").write_text(json.dumps({"title": "x", "sets": sets}))
     return folder
 
