@@ -64,7 +64,8 @@ def _open_transformers(source: Path, options: dict[str, Any], device: str) -> Re
         pieces = {"chunk_length_s": WINDOW_SECONDS} if long else {}
         # A copy: the pipeline takes what it is given out of the dictionary.
         audio = {"raw": wave.astype(np.float32), "sampling_rate": SAMPLE_RATE}
-        return recognize(audio, **generation, **pieces)["text"].strip()
+        found: Any = recognize(audio, **generation, **pieces)  # of one recording: a dictionary
+        return found["text"].strip()
 
     return words_of
 

@@ -126,7 +126,7 @@ def score_decoded(
         recognition,
     )
     times = {row["utt"]: row for row in decoded}
-    rows = [row | times[row["utt"]] for row in rows]
+    rows = [{**row, **times[row["utt"]]} for row in rows]
     write_rows(job.out_dir / SCORES_NAME, rows)
     return rows
 

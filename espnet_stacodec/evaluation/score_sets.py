@@ -165,7 +165,7 @@ def name_systems(places: Sequence[Path], others: Sequence[Path] | None = None) -
     while True:
         names = ["-".join(place.parts[-depth:]) for place in absolute]
         if len(set(names)) == len(names):
-            files = others or [None] * len(places)
+            files: Sequence[Path | None] = others or [None] * len(places)
             return [System(*system) for system in zip(names, places, files, strict=True)]
         depth += 1
 

@@ -12,7 +12,8 @@ from espnet_stacodec.evaluation.pitch import compare_f0, track_f0
 def voice(f0: np.ndarray | float, seconds: float = 1.5) -> np.ndarray:
     """Return a buzz (N,) at 16 kHz with this F0 (Hz)."""
     phase = 2 * np.pi * np.cumsum(np.broadcast_to(f0, int(seconds * 16000))) / 16000
-    return (0.1 * sum(np.sin(h * phase) / h for h in range(1, 15))).astype(np.float32)
+    waves = [np.sin(h * phase) / h for h in range(1, 15)]
+    return (0.1 * np.sum(waves, axis=0)).astype(np.float32)
 
 
 def melody(cents: float = 0.0) -> np.ndarray:
