@@ -153,14 +153,13 @@ def _work_on(coder: FileCoder, tasks: Sequence[_Task]) -> list[_Outcome]:
         with contextlib.suppress(DataError, OSError):
             clipped = dict(zip(files, coder.code_together(files), strict=True))
 
-    def finish(file: File) -> _Outcome:
+    def finish(file: File, task: _Task) -> _Outcome:
         number = clipped[file] if file in clipped else coder.code(*file)
         return _Outcome(file.source, clipped=number)
 
-    pairs = zip(tasks, checked, strict=True)
     return [
-        _guarded(lambda _, file=found: finish(file), task) if isinstance(found, File) else found
-        for task, found in pairs
+        _guarded(functools.partial(finish, found), task) if isinstance(found, File) else found
+        for task, found in zip(tasks, checked, strict=True)
     ]
 
 

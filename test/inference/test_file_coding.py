@@ -99,8 +99,8 @@ def test_files_together_are_those_made_alone(encoder, audio, tmp_path, overwrite
     several = dataclasses.replace(decoder, batch_size=8)
     assert coded(several, [tmp_path / "alone"], tmp_path / "two") == (2, 0, 0)
     for name in ("x.wav", "sub/x.wav"):
-        waves = [read_audio(tmp_path / f / name)[0] for f in ("one", "two")]
-        np.testing.assert_allclose(*waves, atol=1e-4)
+        one, two = (read_audio(tmp_path / f / name)[0] for f in ("one", "two"))
+        np.testing.assert_allclose(one, two, atol=1e-4)
 
 
 def test_what_is_done_is_skipped(encoder, audio, tmp_path, monkeypatch):

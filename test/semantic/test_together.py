@@ -1,10 +1,12 @@
 """Utterances are computed together only where each gets what it gets alone."""
 
 import functools
+from pathlib import Path
 
 import pytest
 import torch
 
+from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic import extract
 from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
@@ -54,14 +56,12 @@ def test_buckets():
 
 
 def test_tokens_come_in_the_order_of_the_utterances(monkeypatch):
-    class Pool:
-        def map(self, work, items, description, unit="utts"):
-            return map(work, items)
-
     utterances = [extract.Utterance(f"utt{n}", "", n) for n in (300, 900, 400, 800)]
     monkeypatch.setattr(extract, "BATCHING_DEVICES", ("cpu",))
     monkeypatch.setattr(
         extract, "_tokens_together", lambda *key, bucket=None: [u.num_samples for u in key[-1]]
     )
-    tokenize = functools.partial(extract._tokenize, Pool(), "cpu", ("", "", ""), "tokens")
-    assert tokenize(utterances) == [300, 900, 400, 800]
+    with Workers(1) as workers:
+        key = (Path(), "", "")
+        tokenize = functools.partial(extract._tokenize, workers, "cpu", key, "tokens")
+        assert tokenize(utterances) == [300, 900, 400, 800]
