@@ -1,5 +1,6 @@
 """Semantic tokens of a HuBERT-base-sized model, beside the steps of ESPnet's k-means scripts."""
 
+import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typeguard import typechecked
 from espnet_stacodec.evaluation.benchmark.systems import SAMPLE_RATE
 from espnet_stacodec.evaluation.benchmark.timing import alone, peak_bytes, side_by_side
 from espnet_stacodec.fileio.markdown import markdown_table
+from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
@@ -21,6 +23,7 @@ from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 LAYER, CLUSTERS = 9, 1024  # of 12 layers: the paper's tokens of HuBERT
 UTTERANCE_SECONDS = 12  # about LibriSpeech's mean
 FRAMES_OF_HOURS = (1, 20)
+PROCESSES = 2
 SIZES: dict[str, Any] = {}  # of the model, where they are not HuBERT-base's
 
 
@@ -34,10 +37,12 @@ def compare(minutes: float, threads: int, repeats: int) -> str:
         random.normal(0, 0.1, UTTERANCE_SECONDS * SAMPLE_RATE).astype(np.float32)
         for _ in range(number)
     ]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Workers(PROCESSES) as workers:
         config = _model(Path(folder))
         tokenizer = SemanticTokenizer(build_upstream(config), _centroids(config))
+        tokenizer.save(folder)
         theirs = Dumped(config, tokenizer, Path(folder))
+        work = functools.partial(_tokens_of, Path(folder))
         ours = [tokenizer(torch.from_numpy(wave)).numpy() for wave in waves]
         expected = theirs.tokens(waves)
         same = np.mean(np.concatenate(ours) == np.concatenate(expected))
@@ -45,17 +50,17 @@ def compare(minutes: float, threads: int, repeats: int) -> str:
             {
                 "ESPnet's": lambda: theirs.tokens(waves),
                 "one": lambda: [tokenizer(torch.from_numpy(wave)) for wave in waves],
+                "several": lambda: list(workers.map(work, waves, "tokens")),
             },
             max(1, repeats // 3),
         )
+    ratios = {name: f"{seconds / times["ESPnet's"]:.2f}" for name, seconds in times.items()}
+    seconds = {name: f"{seconds:.1f}" for name, seconds in times.items()}
+    several = f"the same in {PROCESSES} processes"
     rows = [
-        ["all layers to disk, read back, assigned", f"{times["ESPnet's"]:.1f}", "1.00", "-"],
-        [
-            f"layers up to {LAYER}, assigned",
-            f"{times['one']:.1f}",
-            f"{times['one'] / times["ESPnet's"]:.2f}",
-            f"{100 * same:.2f}",
-        ],
+        ["all layers to disk, read back, assigned", seconds["ESPnet's"], ratios["ESPnet's"], "-"],
+        [f"layers up to {LAYER}, assigned", seconds["one"], ratios["one"], f"{100 * same:.2f}"],
+        [several, seconds["several"], ratios["several"], "-"],
     ]
     memory = [[hours, f"{alone(_memory_of_fit, hours) / 1e9:.2f}"] for hours in FRAMES_OF_HOURS]
     return (
@@ -66,6 +71,16 @@ def compare(minutes: float, threads: int, repeats: int) -> str:
         + markdown_table(["k-means on audio of (h)", "peak memory (GB)"], memory)
         + "\n"
     )
+
+
+# A process holds the tokenizer, loaded when its first utterance comes.
+_tokenizer = functools.lru_cache(maxsize=1)(SemanticTokenizer.load)
+
+
+@one_thread()
+def _tokens_of(folder: Path, wave: np.ndarray) -> np.ndarray:
+    """Return the tokens (T,) of a waveform (N,), in one of several processes."""
+    return _tokenizer(folder)(torch.from_numpy(wave)).numpy()
 
 
 def _model(folder: Path) -> UpstreamConfig:

@@ -82,6 +82,7 @@ def test_tokens(monkeypatch):
     monkeypatch.setattr(tokens, "LAYER", 1)
     monkeypatch.setattr(tokens, "UTTERANCE_SECONDS", 1)
     monkeypatch.setattr(tokens, "FRAMES_OF_HOURS", ())
+    monkeypatch.setattr(tokens, "PROCESSES", 1)
     table = tokens.compare(2 / 60, 1, 1)
     # Theirs and ours are the same work.
     assert float(columns(table, "equal tokens (%)")[1]) > 98
