@@ -21,6 +21,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="folder of precomputed tokens: tokenizer.yaml, <set>/semantic.scp or text files <set>",
     )
     parser.add_argument("--path_or_url", help="checkpoint to use instead of the one in --config")
+    parser.add_argument("--hub_revision", help="of path_or_url; replaces revision of --config")
     parser.add_argument("--dump_dir", type=Path, default=Path("dump/raw"), help="formatted audio")
     parser.add_argument("--out_dir", type=Path, default=Path("dump/semantic"), help="gets <tag>/")
     parser.add_argument(
@@ -43,11 +44,12 @@ def extract(args: argparse.Namespace) -> None:
     from espnet_stacodec.semantic.tokenizer_info import TokenizerInfo, UpstreamConfig
 
     if args.semantic_tokens is not None:
-        if args.path_or_url is not None:
-            raise ConfigError("--path_or_url: precomputed tokens have no checkpoint; remove it.")
+        for name in ("path_or_url", "hub_revision"):
+            if getattr(args, name) is not None:
+                raise ConfigError(f"--{name}: precomputed tokens have no checkpoint; remove it.")
         tag = TokenizerInfo.read(args.semantic_tokens).tag
     else:
-        config = UpstreamConfig.read(args.config, args.path_or_url)
+        config = UpstreamConfig.read(args.config, args.path_or_url, args.hub_revision)
         tag = config.tag + args.tag_suffix
     if args.print_tag:
         print(tag)  # noqa: T201 - the answer, for recipes to read

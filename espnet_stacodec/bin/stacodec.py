@@ -111,6 +111,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_loading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", help="which of the authors' releases MODEL holds")
+    parser.add_argument("--hub_revision", help="commit, tag or branch of a repository")
     parser.add_argument("--model_file", help="checkpoint; the best one if not given")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
 
@@ -182,12 +183,16 @@ def _code(args: argparse.Namespace, coder: "FileCoder") -> None:
 
 
 def _source(args: argparse.Namespace) -> Path | str:
-    """Return what MODEL is, or the release in it that --variant names."""
-    if args.variant is None:
-        return args.model
-    from espnet_stacodec.pretrained.releases import open_variant
+    """Return what MODEL is, or the release in it, or its revision, that was asked for."""
+    if args.variant is not None:
+        from espnet_stacodec.pretrained.releases import open_variant
 
-    return open_variant(args.model, args.variant)
+        return open_variant(args.model, args.variant, args.hub_revision)
+    if args.hub_revision is not None:
+        from espnet_stacodec.pretrained.experiment import Experiment
+
+        return Experiment.open(args.model, args.model_file, args.hub_revision).folder
+    return args.model
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -138,6 +138,7 @@ def _locate(
     if shipped := find_shipped(source):
         return shipped
     path = Path(source).expanduser()
+    check_revision(path, revision)
     if path.is_dir():
         return path
     if path.is_file():
@@ -154,6 +155,15 @@ def _locate(
         f"{source}: neither a folder nor an archive nor an id of a Hugging Face repository;"
         f" {shipped_list()}."
     )
+
+
+def check_revision(path: Path, revision: str | None) -> None:
+    """Raise ModelError if a revision is asked for of something that is on this machine."""
+    if revision is not None and path.exists():
+        raise ModelError(
+            f"{path}: revision '{revision}' was asked for, but this is on this machine and no"
+            " repository of a hub; remove one of them."
+        )
 
 
 def download(

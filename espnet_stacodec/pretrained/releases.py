@@ -19,6 +19,7 @@ from espnet_stacodec.pretrained.experiment import (
     REPOSITORY_PATTERN,
     TOKENIZER_FOLDER,
     cached,
+    check_revision,
     download,
 )
 from espnet_stacodec.pretrained.official_checkpoint import Released, read_checkpoint
@@ -62,6 +63,7 @@ def open_variant(
     if find_shipped(source):
         raise ModelError(f"{source}: a shipped codec has no variants; name the releases' folder.")
     base = Path(source).expanduser()
+    check_revision(base, revision)
     if not base.is_dir():
         if REPOSITORY_PATTERN.fullmatch(str(source)) is None:
             raise ModelError(f"{source}: neither a folder nor an id of a Hugging Face repository.")

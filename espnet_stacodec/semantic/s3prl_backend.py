@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.semantic.checkpoints import Checkpoints
 from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
 with quiet_models():
@@ -31,9 +32,15 @@ def loader_name(upstream: str, path_or_url: str | None) -> str:
     given one, the family's loader (`wavlm_local`) has to read it.
 
     Raises:
-        ConfigError: If there is no such upstream, a loader has nothing to load, or the family
-            takes no checkpoint.
+        ConfigError: If there is no such upstream, a loader has nothing to load, the family takes
+            no checkpoint, or the checkpoint is an address.
     """
+    if path_or_url is not None and "://" in path_or_url:
+        raise ConfigError(
+            f"path_or_url: '{path_or_url}' is an address that S3PRL does not know itself, and a"
+            " checkpoint from anywhere is not to be trusted; download it, and give its path (and"
+            " its sha256)."
+        )
     names = available_names()
     if upstream not in names:
         close = difflib.get_close_matches(upstream, names, n=5, cutoff=0.5)
@@ -47,8 +54,7 @@ def loader_name(upstream: str, path_or_url: str | None) -> str:
     if is_loader:
         return upstream
     family = getattr(hub, upstream).__module__.split(".")[-2]
-    kind = "_url" if "://" in path_or_url else "_local"
-    for name in (family + kind, family + "_custom"):
+    for name in (family + "_local", family + "_custom"):
         # The families of plain spectral features have a loader for settings, not for checkpoints.
         if name in names and family != "baseline":
             return name
@@ -61,13 +67,16 @@ class S3prlUpstream(Upstream):
     def _load(self) -> None:
         path = self.config.path_or_url
         name = loader_name(self.config.upstream, path)
-        # hf_* loaders also take the id of a model on the hub.
-        is_file = path is not None and "://" not in path and not name.startswith("hf_")
-        if is_file and not Path(str(path)).is_file():
-            raise ConfigError(f"path_or_url: there is no checkpoint '{path}'.")
+        if path is not None and not Path(path).exists():
+            # hf_* loaders also take hub ids, but of no given revision.
+            hub = "; for a hub id take backend: transformers" if name.startswith("hf_") else ""
+            raise ConfigError(f"path_or_url: there is no checkpoint '{path}'{hub}.")
+        checkpoints = Checkpoints(self.config.sha256)
         try:
-            with quiet_models():
+            with quiet_models(), checkpoints.watched():
                 model = S3PRLUpstream(name, path_or_url=path)
+        except ConfigError:
+            raise
         except Exception as error:  # S3PRL's loaders raise whatever their parts raise
             source = path or "its own address"
             raise ConfigError(
@@ -75,6 +84,7 @@ class S3prlUpstream(Upstream):
                 f" ({short_reason(error)}); give a checkpoint that is on this machine with"
                 " path_or_url."
             ) from error
+        self.weights = checkpoints.describe()
         # S3PRLUpstream leaves its constructor in training mode.
         self._model = model.to(self.device).float().eval()
 

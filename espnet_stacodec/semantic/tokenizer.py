@@ -82,7 +82,7 @@ class SemanticTokenizer:
         info = TokenizerInfo.read(folder)
         config = read_config(folder)
         if path_or_url is not None:
-            config = dataclasses.replace(config, path_or_url=path_or_url)
+            config = dataclasses.replace(config, path_or_url=path_or_url, revision=None)
         kmeans = KMeans.load(folder / CENTROIDS_NAME)
         if kmeans.fingerprint != info.fingerprint:
             raise ModelError(

@@ -43,7 +43,9 @@ class UpstreamConfig:
         layer: Index of the hidden state; 0 is the one before the first block.
         num_clusters: k, the number of tokens.
         backend: s3prl or transformers.
-        path_or_url: Checkpoint file, model folder, address or hub id; None where S3PRL knows it.
+        path_or_url: Checkpoint file, model folder or hub id; None where S3PRL knows an address.
+        revision: Commit, tag or branch of the hub id; None for what its default branch is.
+        sha256: Which the checkpoint that S3PRL loads must have; None for any.
         seed: Of the sampling and of k-means.
         fit_hours: Hours of audio that k-means is fitted on, drawn at random.
         frames_per_cluster: At most this many frames for each cluster are kept from those hours:
@@ -59,6 +61,8 @@ class UpstreamConfig:
     num_clusters: int
     backend: str = "s3prl"
     path_or_url: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
     seed: int = 0
     fit_hours: float = 10.0
     frames_per_cluster: int = 256
@@ -75,6 +79,20 @@ class UpstreamConfig:
             raise ConfigError(f"upstream: '{self.upstream}' is not a name.")
         if self.path_or_url is not None and not isinstance(self.path_or_url, str):
             raise ConfigError(f"path_or_url: {self.path_or_url} is not a path, address or hub id.")
+        if self.revision is not None and (self.backend, type(self.revision)) != (
+            "transformers", str
+        ):  # fmt: skip
+            raise ConfigError(
+                f"revision: '{self.revision}' is for hub ids of backend transformers; remove it, or"
+                " quote it if it is one."
+            )
+        if self.sha256 is not None and not (
+            self.backend == "s3prl" and re.fullmatch("[0-9a-f]{64}", str(self.sha256))
+        ):
+            raise ConfigError(
+                f"sha256: '{self.sha256}' is not the 64 hexadecimal digits of a checkpoint of"
+                " backend s3prl."
+            )
         for name in ("layer", "seed"):
             value = getattr(self, name)
             if value != 0 and not _is_count(value):
@@ -94,15 +112,21 @@ class UpstreamConfig:
 
     @classmethod
     @typechecked
-    def read(cls, path: Path | str, path_or_url: str | None = None) -> "UpstreamConfig":
-        """Read a YAML file; `path_or_url`, where given, replaces the file's.
+    def read(
+        cls, path: Path | str, path_or_url: str | None = None, revision: str | None = None
+    ) -> "UpstreamConfig":
+        """Read a YAML file; `path_or_url` and `revision`, where given, replace the file's.
+
+        The file's revision is of the file's hub id: with another `path_or_url` it does not count.
 
         Raises:
             ConfigError: If the file cannot be read, or a key is unknown, missing or unusable.
         """
         conf = load_yaml(path)
         if path_or_url is not None:
-            conf["path_or_url"] = path_or_url
+            conf = conf | {"path_or_url": path_or_url, "revision": None}
+        if revision is not None:
+            conf["revision"] = revision
         try:
             return construct(cls, conf, str(path))
         except ConfigError as error:

@@ -1,19 +1,32 @@
 """Any speech encoder of transformers, from a folder or from the hub."""
 
+import logging
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModel, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES
 from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
+WEIGHT_ENDINGS = (".bin", ".json", ".pt", ".safetensors")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def _weights(source: str, config: PretrainedConfig, pinned: str | None) -> str | dict[str, str]:
+    """Return what identifies a model: the commit of a hub id, or the files of a folder."""
+    if Path(source).is_dir():
+        files = (path for path in Path(source).iterdir() if path.suffix in WEIGHT_ENDINGS)
+        return {path.name: str(path) for path in files}
+    commit = getattr(config, "_commit_hash", None) or "unknown revision"
+    advice = "" if pinned else f"; `revision: {commit}` makes sure that it stays this one"
+    logging.info("%s: revision %s of the hub%s", source, commit, advice)
+    return f"{source} {commit}"
 
 
 class TransformersUpstream(Upstream):
@@ -30,20 +43,29 @@ class TransformersUpstream(Upstream):
                 f"path_or_url: backend transformers needs a model folder or hub id for"
                 f" {self.config.upstream}."
             )
-        if not Path(source).is_dir() and not HUB_ID.fullmatch(source):
+        is_folder = Path(source).is_dir()
+        if not is_folder and not HUB_ID.fullmatch(source):
             raise ConfigError(f"path_or_url: there is no model folder '{source}'.")
+        revision = self.config.revision
+        if is_folder and revision is not None:
+            raise ConfigError(
+                f"revision: '{revision}' was asked for, but path_or_url '{source}' is a folder here"
+                " and no hub id; remove one of them."
+            )
         transformers_logging.disable_progress_bar()
         try:
             with quiet_models():
-                self._extractor = AutoFeatureExtractor.from_pretrained(source)
+                self._extractor = AutoFeatureExtractor.from_pretrained(source, revision=revision)
                 # Checkpoints in half precision would run, slowly and coarsely, in it on a CPU.
-                model = AutoModel.from_pretrained(source, dtype=torch.float32)
+                model = AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
         except (OSError, ValueError, KeyError) as error:
+            at = "" if revision is None else f" at revision '{revision}'"
             raise ConfigError(
                 f"path_or_url: '{source}' is not a usable model folder here, nor can it be read"
-                f" from the hub ({short_reason(error)}); give the path of a downloaded model with"
-                " path_or_url."
+                f" from the hub{at} ({short_reason(error)}); give the path of a downloaded model"
+                " with path_or_url."
             ) from error
+        self.weights = _weights(source, model.config, revision)
         encoder = model.get_encoder() if model.config.is_encoder_decoder else model
         self._encoder = encoder.to(self.device).eval()
         rate = self._extractor.sampling_rate

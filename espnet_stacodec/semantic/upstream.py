@@ -80,9 +80,12 @@ class Upstream(abc.ABC):
     Attributes:
         frame_rate_hz: Frames per second of `features`: always the codec's.
         feature_dim: D.
+        weights: What identifies the model's weights: a text, or the places of files; "" where it
+            has none.
     """
 
     frame_rate_hz = TOKEN_FRAMES.frame_rate_hz
+    weights: str | dict[str, str] = ""
 
     def __init__(self, config: UpstreamConfig, device: str) -> None:
         self.config = config
@@ -143,7 +146,7 @@ class Upstream(abc.ABC):
 
     @abc.abstractmethod
     def _load(self) -> None:
-        """Build the model from `self.config` on `self.device`."""
+        """Build the model from `self.config` on `self.device`, and set `weights`."""
 
     @abc.abstractmethod
     def _hidden_states(self, wave: torch.Tensor) -> Sequence[torch.Tensor]:

@@ -1,3 +1,5 @@
+import functools
+import hashlib
 import math
 import shutil
 from collections.abc import Sequence
@@ -124,7 +126,6 @@ def test_s3prl_names() -> None:
         ("wavlm_large", None, "wavlm_large"),
         # S3PRL itself would ignore these paths and download.
         ("wavlm_large", "my/wavlm.pt", "wavlm_local"),
-        ("wavlm_large", "https://a.b/wavlm.pt", "wavlm_url"),
         ("hubert_base", "my/hubert.pt", "hubert_local"),
         ("hf_hubert_custom", "my/folder", "hf_hubert_custom"),
     ],
@@ -133,6 +134,14 @@ def test_a_given_checkpoint_is_really_loaded(upstream: str, path: str, loader: s
     from espnet_stacodec.semantic.s3prl_backend import loader_name
 
     assert loader_name(upstream, path) == loader
+
+
+def test_checkpoints_from_other_addresses_than_the_librarys_are_refused() -> None:
+    for upstream in ("wavlm_large", "wavlm_url"):
+        with pytest.raises(ConfigError, match="an address that S3PRL does not know itself"):
+            build_upstream(config(upstream, path_or_url="https://a.b/wavlm.pt"))
+    with pytest.raises(ConfigError, match="for a hub id take backend: transformers"):
+        build_upstream(config("hf_hubert_custom", path_or_url="some/where"))
 
 
 def test_s3prl_checkpoint_that_is_not_there() -> None:
@@ -146,7 +155,7 @@ def test_s3prl_checkpoint_that_cannot_be_read(tmp_path: Path) -> None:
         build_upstream(config("hubert_base", path_or_url=str(tmp_path / "hubert.pt")))
 
 
-def test_wavlm_from_a_checkpoint_under_its_usual_name(tmp_path: Path) -> None:
+def test_wavlm_from_a_checkpoint_under_its_usual_name(tmp_path: Path, caplog) -> None:
     from s3prl.upstream.wavlm.WavLM import WavLM, WavLMConfig
 
     settings = WavLMConfig().__dict__ | {
@@ -161,10 +170,61 @@ def test_wavlm_from_a_checkpoint_under_its_usual_name(tmp_path: Path) -> None:
     model = WavLM(WavLMConfig(settings))
     torch.save({"cfg": settings, "model": model.state_dict()}, tmp_path / "wavlm.pt")
     path = str(tmp_path / "wavlm.pt")
-    upstream = build_upstream(config("wavlm_large", layer=2, path_or_url=path))
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    wavlm = functools.partial(config, "wavlm_large", layer=2, path_or_url=path)
+    with caplog.at_level("INFO"):
+        upstream = build_upstream(wavlm(sha256=digest))
+    assert f"{path}: sha256 {digest}" in caplog.text
+    assert upstream.weights == f"sha256:{digest}"
+    with pytest.raises(ConfigError, match=rf"{path} has {digest}, not 0000.*was not loaded"):
+        build_upstream(wavlm(sha256="0" * 64))
+    assert build_upstream(wavlm()).weights == upstream.weights
     assert upstream.feature_dim == 16
     for samples in LENGTHS:
         assert len(upstream.features(noise(samples))) == math.ceil(samples / 320)
+
+
+def test_a_required_checksum_of_nothing_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="loads no checkpoint"):
+        build_upstream(config(sha256="0" * 64))
+    for wrong in ("abc", "G" * 64):
+        with pytest.raises(ConfigError, match=f"sha256: '{wrong}' is not the 64"):
+            config(sha256=wrong)
+    with pytest.raises(ConfigError, match=r"revision: 'abc' is for hub ids"):
+        config(revision="abc")
+
+
+def test_a_pinned_revision_reaches_the_hub(tiny_hubert: Path, monkeypatch, caplog) -> None:
+    """The hub is played by a folder; what it is asked for is what counts."""
+    from espnet_stacodec.semantic import transformers_backend
+
+    asked = []
+    for name in ("AutoModel", "AutoFeatureExtractor"):
+        auto = getattr(transformers_backend, name)
+        original = auto.from_pretrained
+
+        def from_hub(source, revision=None, original=original, **more):
+            asked.append((source, revision))
+            loaded = original(tiny_hubert, **more)
+            if hasattr(loaded, "config"):
+                loaded.config._commit_hash = "c0ffee"
+            return loaded
+
+        monkeypatch.setattr(auto, "from_pretrained", from_hub)
+    for revision in ("v1", None):
+        with caplog.at_level("INFO"):
+            upstream = build_upstream(
+                config("tiny", 1, backend="transformers", path_or_url="a/b", revision=revision)
+            )
+        assert upstream.weights == "a/b c0ffee"
+    assert asked == [("a/b", "v1"), ("a/b", "v1"), ("a/b", None), ("a/b", None)]
+    assert caplog.text.count("`revision: c0ffee`") == 1  # advice where it is not pinned
+
+
+def test_a_folder_has_no_revision(tiny_hubert: Path) -> None:
+    with pytest.raises(ConfigError, match=r"revision: 'v1' was asked for, but .* is a folder"):
+        pinned = {"backend": "transformers", "path_or_url": str(tiny_hubert), "revision": "v1"}
+        build_upstream(config("tiny", 1, **pinned))
 
 
 def test_both_backends_agree_on_one_hubert(tiny_hubert: Path) -> None:

@@ -18,6 +18,7 @@ max_seconds=40       # longer audio, too
 speed_perturb_factors= # e.g. "0.9 1.0 1.1": train the codec on copies of these speeds
 ssl_config=          # semantic tokens: upstream, layer, number of clusters
 ssl_path=            # replaces path_or_url of ssl_config
+hub_revision=        # replaces revision of ssl_config
 semantic_tokens=     # folder of precomputed tokens, used instead of ssl_config
 train_config=        # codec and training
 train_args=          # further options of training, e.g. "--max_epoch 10"
@@ -79,7 +80,8 @@ if ((ngpu > 0)); then device=cuda; else device=cpu; fi
 if [[ -n $semantic_tokens ]]; then
     token_options=(--semantic_tokens "$semantic_tokens")
 else
-    token_options=(--config "$ssl_config" ${ssl_path:+--path_or_url "$ssl_path"})
+    token_options=(--config "$ssl_config" ${ssl_path:+--path_or_url "$ssl_path"}
+        ${hub_revision:+--hub_revision "$hub_revision"})
 fi
 tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" \
     --tag_suffix "$other_set" --print_tag)
