@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from espnet_stacodec.errors import STACodecError, in_one_sentence
@@ -65,6 +65,18 @@ def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
     parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+
+
+def record(args: argparse.Namespace, made_by: str, folders: Iterable[Path]) -> None:
+    """Write what made data directories: the command's options, and the audio that they list."""
+    from espnet_stacodec.fileio.files import read_scp
+    from espnet_stacodec.fileio.provenance import Provenance
+
+    other = ("out_dir", "data_dir", "audio_dir", "log_level", "debug", "nj", "seed")
+    options = {name: value for name, value in vars(args).items() if name not in other}
+    for folder in folders:
+        data = {"audio": read_scp(folder / "wav.scp")}
+        Provenance(made_by, options, data, getattr(args, "seed", None)).write(folder)
 
 
 def run(

@@ -48,6 +48,8 @@ def _work(args: argparse.Namespace) -> None:
         args.valid_set,
         args.nj,
     )
+    sets = [args.out_dir / name for name in (args.train_set, args.valid_set)]
+    _cli.record(args, folder.__name__, sets)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def _work(args: argparse.Namespace) -> None:
         parts = dict.fromkeys(part for name in sets for part in librispeech.parts_of(name))
         corpus = librispeech.download_parts(list(parts), args.download_dir, args.base_url)
     librispeech.prepare(corpus, sets, args.out_dir)
+    _cli.record(args, librispeech.__name__, [args.out_dir / name for name in sets])
 
 
 if __name__ == "__main__":

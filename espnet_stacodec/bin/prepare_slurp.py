@@ -34,7 +34,9 @@ def _work(args: argparse.Namespace) -> None:
             " scripts/download_audio.sh, unpack audio/slurp_real.tar.gz inside audio/, and give"
             " that clone as SLURP in db.sh or in the environment."
         )
-    slurp.prepare(args.corpus, list(dict.fromkeys(args.sets)), args.out_dir)
+    sets = list(dict.fromkeys(args.sets))
+    slurp.prepare(args.corpus, sets, args.out_dir)
+    _cli.record(args, slurp.__name__, [args.out_dir / name for name in sets])
 
 
 if __name__ == "__main__":

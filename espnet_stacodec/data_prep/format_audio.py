@@ -31,6 +31,7 @@ from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.audio import TOLERATED_CLIPPED_SHARE
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.parallel import Workers
 
@@ -120,6 +121,8 @@ def _format_set(
     write_scp(out_dir / "utt2num_samples", kept)
     wav = {utt_id: str(_flac(out_dir, utt_id)) for utt_id in kept}
     formatted = dataclasses.replace(data.select(set(kept)), wav=wav, segments={})
+    settings = dataclasses.asdict(rules)
+    Provenance(__name__, settings, {"audio": data.wav}).write(out_dir, keep_earlier=True)
     formatted.write(out_dir)
     hours = sum(kept.values()) / rules.sample_rate / 3600
     logging.info("%s: kept %d utterances (%.2f h)%s", out_dir, len(kept), hours, _count(rejected))

@@ -17,6 +17,7 @@ from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import read_scp, write_scp
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
 
 
@@ -78,6 +79,8 @@ def _perturb_set(
         *(_union(part) for part in zip(*map(dataclasses.astuple, parts), strict=True))
     )
     write_scp(out_dir / "utt2num_samples", lengths)
+    made = Provenance(__name__, {"factors": list(rules)}, {"audio": DataDir.read(data_dir).wav})
+    made.write(out_dir, keep_earlier=True)
     combined.write(out_dir)
     return combined
 

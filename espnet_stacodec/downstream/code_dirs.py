@@ -22,6 +22,7 @@ from espnet_stacodec.errors import TokenError, naming
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, write_scp, write_text
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.kmeans import KMeans
@@ -94,7 +95,16 @@ def dump_codes(
                 codec.tokenizer.check_tokens_of(semantic)
             work = functools.partial(_flat_codes, model, model_file, device)
             compute = workers.map_named(work, inputs, f"codes of {name}")
-            write_arks(out_dir / name / "codes.scp", inputs.identify(), codec.fingerprint, compute)
+            made = Provenance(
+                __name__, {"device": device}, {**inputs.places(), "codec": codec.fingerprint}
+            )
+            write_arks(
+                out_dir / name / "codes.scp",
+                inputs.identify(),
+                codec.fingerprint,
+                compute,
+                provenance=made,
+            )
             _write_labels(data, out_dir / name)
     info = CodesInfo.of_all(codec.codebook_sizes, codec.frame_rule.frame_rate_hz, codec.fingerprint)
     _write_info(out_dir, info, codec.codebook_vectors())
@@ -124,7 +134,9 @@ def tokens_as_codes(semantic_dir: Path, dump_dir: Path, sets: Sequence[str], out
             for utt in utts:
                 yield flatten_codes(tokens[utt][None], [info.num_clusters])
 
-        write_arks(out_dir / name / "codes.scp", inputs.identify(), info.fingerprint, compute)
+        made = Provenance(__name__, {}, {**inputs.places(), "tokenizer": info.fingerprint})
+        out = out_dir / name / "codes.scp"
+        write_arks(out, inputs.identify(), info.fingerprint, compute, provenance=made)
         _write_labels(data, out_dir / name)
     made = CodesInfo.of_all([info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
     _write_info(out_dir, made, [KMeans.load(semantic_dir / CENTROIDS_NAME).centroids.numpy()])

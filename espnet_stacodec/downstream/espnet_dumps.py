@@ -34,6 +34,7 @@ from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.data_dir import write_spk2utt
 from espnet_stacodec.fileio.files import identify, read_scp, write_scp, write_text
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
 
 TARGET = "ts.en"  # --tgt_case and --tgt_lang that asr2.sh has if it is not given others
@@ -139,7 +140,8 @@ def export_slu1(
         n, dim = len(info.codebooks), entries[0].shape[1]
         compute = functools.partial(_features, codes, entries, info.codebook_sizes)
         made_with = [info.codec_fingerprint, info.codebooks]
-        write_arks(scp, identify(codes), made_with, compute, np.float32)
+        made = Provenance(__name__, {"codec": info.codec_fingerprint}, {"codes": codes})
+        write_arks(scp, identify(codes), made_with, compute, np.float32, made)
         _write_labels(folder, inputs / part, "text", "extracted")
         words = read_labels(codes_dir / part, "text")
         if not words:

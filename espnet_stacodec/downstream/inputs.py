@@ -33,6 +33,7 @@ from espnet_stacodec.fileio.files import (
     write_scp,
     write_text,
 )
+from espnet_stacodec.fileio.provenance import Provenance
 
 # Utterances that may lack their codes or their text, of all of a set; more are an error.
 TOLERATED_SHARE = 0.01
@@ -103,6 +104,13 @@ def prepare_inputs(
         codebooks=chosen,
     )
     kind = choose(TARGETS, target, "target")
+    configuration = {
+        "codebooks": chosen,
+        "target": target,
+        "deduplicated": deduplicated,
+        "num_units": num_units,
+        "codec": whole.codec_fingerprint,
+    }
     seen: set[str] = set()
     units: CodeBPE | None = None
     for name in sets:
@@ -118,7 +126,14 @@ def prepare_inputs(
         made_with = [whole.codec_fingerprint, chosen, deduplicated, tokens]
         compute = functools.partial(_flat_inputs, read, info, units)
         # Last: with it the set is complete.
-        write_arks(out_dir / name / "codes.scp", identify(lists["codes"]), made_with, compute)
+        made = Provenance(__name__, configuration, {"codes": lists["codes"]})
+        write_arks(
+            out_dir / name / "codes.scp",
+            identify(lists["codes"]),
+            made_with,
+            compute,
+            provenance=made,
+        )
     # ESPnet's own codecs have no known entries, a BPE over codes none of its own.
     if (codes_dir / VECTORS_NAME).exists() and units is None:
         _write_vectors(codes_dir, info, out_dir)
@@ -159,6 +174,7 @@ def prepare_audio(dump_dir: Path, sets: Sequence[str], target: str, out_dir: Pat
         lists = _read_set(dump_dir / name, "wav.scp", places, kind)
         _warn_of_unseen(name, lists["text"], kind, seen)
         _write_lists(out_dir / name, lists)
+        Provenance(__name__, {"target": target}, {"audio": lists["wav.scp"]}).write(out_dir / name)
         write_scp(out_dir / name / "wav.scp", lists["wav.scp"])
 
 

@@ -22,6 +22,7 @@ from espnet_stacodec.fileio.files import (
     write_text,
 )
 from espnet_stacodec.fileio.parts import Part, Parts
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.parallel import check_num_jobs
 
@@ -82,6 +83,9 @@ def recognize(
         command += ["--data_path_and_name_and_type", stream]
     final = out_dir / "text"
     parts = Parts(final, items, [task, identities, list(streams), list(options)], "txt")
+    places = {file: str(Path(file).resolve()) for file in files}
+    settings = {"task": task, "model": str(model_file), "options": list(options)}
+    made = Provenance(__name__, settings, {"files": places, **_places(streams)})
     with exclusive(out_dir):
         missing = parts.begin()
         with ThreadPoolExecutor(max(len(missing), 1)) as pool:
@@ -89,6 +93,7 @@ def recognize(
         hypotheses: dict[str, str] = {}
         for part in parts:
             hypotheses |= read_hypotheses(part.path)
+        made.write_before(final)
         write_scp(final, hypotheses)
     return final
 
@@ -101,6 +106,15 @@ def _identify_inputs(streams: Sequence[str]) -> dict[str, list]:
         values = read_scp(require(path, "the stage that makes the inputs"))
         identities.append(values if kind in VALUE_TYPES else identify(values))
     return {utt: [known.get(utt) for known in identities] for utt in identities[0]}
+
+
+def _places(streams: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return where the inputs are, by the name of the stream; of lists of values, the list."""
+    places = {}
+    for stream in streams:
+        path, name, kind = stream.split(",")
+        places[name] = {name: path} if kind in VALUE_TYPES else read_scp(path)
+    return places
 
 
 def _decode_part(command: Sequence[str], part: Part) -> None:

@@ -20,6 +20,7 @@ from espnet_stacodec.fileio.audio import write_audio
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 from espnet_stacodec.fileio.parts import Part, Parts, cut
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.parallel import Workers, one_thread
@@ -78,6 +79,8 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
         [codec.fingerprint, job.n_codebooks],
         "jsonl",
     )
+    settings = {"n_codebooks": job.n_codebooks or codec.n_codebooks, "device": job.device}
+    made = Provenance(__name__, settings, {**inputs.places(), "codec": codec.fingerprint})
     compute = workers.map_named(
         functools.partial(_decode_one, job), inputs, f"decode {job.out_dir}"
     )
@@ -94,6 +97,7 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
         codes, audio = zip(*map(job.files, inputs), strict=True)
         write_scp(job.out_dir / "codes.scp", dict(zip(inputs, codes, strict=True)))
         write_scp(job.out_dir / "wav.scp", dict(zip(inputs, audio, strict=True)))
+        made.write_before(decoded)
         write_text(decoded, text)
     logging.info("%s: %d utterances decoded", job.out_dir, len(inputs))
     return [json.loads(line) for line in text.splitlines()]

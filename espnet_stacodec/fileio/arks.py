@@ -14,6 +14,7 @@ import numpy as np
 
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
 
 
@@ -23,6 +24,7 @@ def write_arks(
     made_with: Any,
     compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
     dtype: type = np.int32,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write a vector for each utterance, going on from whole parts of the same utterances.
 
@@ -32,6 +34,7 @@ def write_arks(
         made_with: Identifies what computes the vectors, e.g. a fingerprint.
         compute: Yields the vectors (n,) or matrices of the utterances it is given, in their order.
         dtype: What their numbers are written as.
+        provenance: What is written of them beside the list.
     """
     parts = Parts(scp, cut(utterances), made_with, "offsets")
     arks = {part.number: _ark(scp, part) for part in parts}
@@ -50,6 +53,8 @@ def write_arks(
             for part in parts
             for utt_id, offset in read_scp(part.path).items()
         }
+        if provenance is not None:
+            provenance.write_before(scp)
         write_scp(scp, places)
 
 

@@ -6,6 +6,7 @@ Both hold the same files:
     model.safetensors   the weights that encoding and decoding need; what this package reads
     model.pth           the whole model, with its discriminator: for ESPnet and for fine-tuning
     semantic/           the tokenizer, where the codec was trained with one
+    provenance.yaml     what the codec was trained with and on, where the experiment says it
     meta.yaml           tells ESPnet's from_pretrained which file is what
     README.md           the model card
 """
@@ -25,6 +26,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, ModelError
 from espnet_stacodec.fileio.files import atomic_write, scratch_folder, write_text
+from espnet_stacodec.fileio.provenance import PROVENANCE_NAME
 from espnet_stacodec.pretrained.archives import write_meta
 from espnet_stacodec.pretrained.checkpoint import all_weights, inference_weights, load_codec
 from espnet_stacodec.pretrained.experiment import (
@@ -145,6 +147,8 @@ def _write_parts(
     save_file(weights, folder / PACKED_WEIGHTS_NAME, {"format": "pt"})
     if experiment.model_file != folder / PACKED_MODEL_NAME:
         shutil.copyfile(experiment.model_file, folder / PACKED_MODEL_NAME)
+    if (experiment.folder / PROVENANCE_NAME).is_file():
+        shutil.copyfile(experiment.folder / PROVENANCE_NAME, folder / PROVENANCE_NAME)
     write_meta(folder, CONFIG_NAME, PACKED_MODEL_NAME)
     write_text(folder / CARD_NAME, write_card(experiment, generator, card, name))
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

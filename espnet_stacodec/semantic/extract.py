@@ -15,6 +15,7 @@ from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.files import atomic_write, fingerprint, identify
 from espnet_stacodec.fileio.parts import Part, Parts, cut
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive, remove
 from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.backends import build_upstream
@@ -228,6 +229,10 @@ def _fit_tokenizer(
         features, config.num_clusters, config.seed, config.batch_frames, config.passes
     )
     fit_data.write(out_dir)
+    audio = {utterance.utt_id: utterance.wav for utterance in utterances}
+    settings = dataclasses.asdict(config) | {"device": device}
+    data = {"audio": audio, "weights": upstream.weights}
+    Provenance(__name__, settings, data, config.seed).write(out_dir)
     SemanticTokenizer(upstream, kmeans).save(out_dir)  # last: with it the folder is complete
     remove(out_dir / FIT_FOLDER)
     return TokenizerInfo.read(out_dir)
@@ -281,5 +286,10 @@ def extract(
         key = (out_dir, device, info.fingerprint)
         for name in sets:
             tokenize = functools.partial(_tokenize, workers, device, key, f"tokens of {name}")
-            write_tokens(out_dir / name, utterances[name], info.fingerprint, tokenize)
+            audio = {utterance.utt_id: utterance.wav for utterance in utterances[name]}
+            data = {"audio": audio, "tokenizer": info.fingerprint}
+            made = Provenance(__name__, {"device": device}, data)
+            write_tokens(
+                out_dir / name, utterances[name], info.fingerprint, tokenize, provenance=made
+            )
     return info

@@ -8,6 +8,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, TokenError
 from espnet_stacodec.fileio.files import read_scp
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.frames import align_tokens
 from espnet_stacodec.semantic.token_files import (
     SCP_NAME,
@@ -46,6 +47,10 @@ class _TextTokens(Mapping[str, np.ndarray]):
     def identify(self) -> dict[str, str]:
         """Return what tells the tokens of each utterance from others: they themselves."""
         return self._lines
+
+    def places(self) -> dict[str, str]:
+        """Return where the tokens are, by utterance."""
+        return dict.fromkeys(self._lines, str(self._path))
 
 
 def _open_set(tokens_dir: Path, name: str, num_clusters: int) -> _TextTokens | TokenReader:
@@ -99,6 +104,9 @@ def import_tokens(
                 yield align_tokens(utt.utt_id, given[utt.utt_id], utt.num_frames)
 
         folder, sources = out_dir / name, given.identify()
-        write_tokens(folder, utterances, info.fingerprint, tokenize, sources)
+        audio = {utterance.utt_id: utterance.wav for utterance in utterances}
+        data = {"audio": audio, "tokens": given.places(), "tokenizer": info.fingerprint}
+        made = Provenance(__name__, {}, data)
+        write_tokens(folder, utterances, info.fingerprint, tokenize, sources, made)
     info.write(out_dir)
     return info

@@ -13,6 +13,7 @@ from espnet_stacodec.errors import DataError, LengthError, TokenError, naming
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.files import identify, read_scp, require
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TOKEN_FRAMES, TokenizerInfo
 
 SCP_NAME = "semantic.scp"
@@ -107,6 +108,11 @@ class CodecInputs(Mapping[str, CodecInput]):
         tokens = None if self._tokens is None else self._tokens[utt_id]
         return CodecInput(utt_id, self._wavs[utt_id], tokens)
 
+    def places(self) -> dict[str, dict[str, str]]:
+        """Return where `audio`, and `tokens` where there are any, are, by utterance."""
+        tokens = {} if self._tokens is None else {"tokens": {u: self._tokens[u] for u in self}}
+        return {"audio": self._wavs, **tokens}
+
     def identify(self) -> dict[str, list]:
         """Return what tells the input of each utterance from others with the same name."""
         audio = identify(self._wavs)
@@ -137,6 +143,10 @@ class TokenReader(Mapping[str, np.ndarray]):
     def identify(self) -> dict[str, list]:
         """Return what tells the tokens of each utterance from others at the same place."""
         return identify(self._places)
+
+    def places(self) -> dict[str, str]:
+        """Return where the tokens are, by utterance."""
+        return self._places
 
 
 def _load(place: str) -> np.ndarray:
@@ -185,6 +195,7 @@ def write_tokens(
     fingerprint: str,
     tokenize: Callable[[Sequence[Utterance]], Iterable[np.ndarray]],
     sources: Mapping[str, Any] | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write the tokens of a set, going on from whole parts of the same utterances and tokenizer.
 
@@ -194,6 +205,7 @@ def write_tokens(
         fingerprint: The tokenizer's.
         tokenize: Yields the tokens (T,) of the utterances it is given, in their order.
         sources: What the tokens of each utterance are made from; None for its audio file.
+        provenance: As for `write_arks`.
     """
     by_id = {utterance.utt_id: utterance for utterance in utterances}
 
@@ -211,4 +223,5 @@ def write_tokens(
         identify({utt_id: u.wav for utt_id, u in by_id.items()}) if sources is None else sources
     )
     described = {utt_id: [made_of[utt_id], u.num_samples] for utt_id, u in by_id.items()}
-    write_arks(Path(folder) / SCP_NAME, described, fingerprint, compute)
+    scp = Path(folder) / SCP_NAME
+    write_arks(scp, described, fingerprint, compute, provenance=provenance)

@@ -1,6 +1,7 @@
 """ESPnet's GAN codec task, with semantic tokens beside the audio."""
 
 import argparse
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.files import read_scp
+from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.frames import FrameRule, align_tokens
 from espnet_stacodec.gan_codec.distributed import world_size
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
@@ -43,6 +45,7 @@ from espnet_stacodec.tasks.trained_tokenizer import (
     keep_tokenizer,
     with_tokenizer,
 )
+from espnet_stacodec.tasks.training_provenance import training_provenance
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
 
 
@@ -194,6 +197,7 @@ class STACodecTask(GANCodecTask):
 
         Raises:
             ConfigError: If the options do not fit the experiment, or each other.
+            StageError: If another training is running in this folder.
         """
         if args.ngpu > 1 and not args.distributed:
             raise ConfigError(
@@ -203,12 +207,19 @@ class STACodecTask(GANCodecTask):
             )
         if args.dist_backend == "auto":
             args.dist_backend = "cpu:gloo,cuda:nccl" if args.ngpu > 0 else "gloo"
+        codec_conf = with_tokenizer(args)
         if not args.collect_stats:
-            check_started(args, with_tokenizer(args))
+            check_started(args, codec_conf)
         is_first = not args.distributed or not get_rank(args.dist_rank, args.dist_launcher)
-        if args.semantic_tokenizer and not args.collect_stats and is_first:
-            keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
-        super().main_worker(args)
+        with contextlib.ExitStack() as stack:
+            if is_first:
+                # Two trainings would write over each other's checkpoints.
+                stack.enter_context(exclusive(Path(args.output_dir), wait=False))
+                made = training_provenance(args, codec_conf)
+                made.write(args.output_dir, keep_earlier=True)
+                if args.semantic_tokenizer and not args.collect_stats:
+                    keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
+            super().main_worker(args)
 
 
 class AugmentingPreprocessor:

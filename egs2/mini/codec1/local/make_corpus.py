@@ -21,7 +21,7 @@ from espeak import Synthesizer, Voice
 from grammar import TEMPLATES, draw
 from tqdm import tqdm
 
-from espnet_stacodec.bin._cli import run
+from espnet_stacodec.bin._cli import record, run
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, write_text
 
@@ -157,6 +157,7 @@ def make_corpus(args: argparse.Namespace) -> None:
             utt2spk={u.utt_id: u.speaker for u in group},
             intent={u.utt_id: u.intent for u in group},
         ).write(args.data_dir / name)
+    record(args, "local/make_corpus.py", [args.data_dir / name for name in sets])
 
 
 def get_parser() -> argparse.ArgumentParser:
