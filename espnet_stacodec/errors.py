@@ -14,6 +14,15 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
+MAKE_ROOM = "; free some space and run it again"
+CURES = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EFBIG: MAKE_ROOM,
+    errno.EROFS: "; write to another folder",
+    errno.EACCES: "; write to another folder, or ask its owner",
+}
+
 
 class STACodecError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -61,5 +70,4 @@ def in_one_sentence(error: BaseException) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split())
     where = f"{error.filename}: " if error.filename else ""
-    cure = "; free some space and run it again" if error.errno == errno.ENOSPC else ""
-    return f"{where}{error.strerror}{cure}."
+    return f"{where}{error.strerror}{CURES.get(error.errno, '')}."

@@ -16,10 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from espnet_stacodec.data_prep.audio_rules import AudioRules
+from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.downstream import recognition
 from espnet_stacodec.downstream.code_dirs import dump_codes
 from espnet_stacodec.evaluation import resynthesis
 from espnet_stacodec.fileio import parts
+from espnet_stacodec.fileio.provenance import git_revision
 from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.extract import extract
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
@@ -46,13 +49,19 @@ def decoding(model: str, dump_dir: str, semantic_dir: str, sets: list[str]) -> N
             resynthesis.decode_set(job, workers)
 
 
+def formatted(dump_dir: str, sets: list[str]) -> None:
+    for name in sets:
+        format_set(Path(dump_dir) / name, OUT / name, AudioRules(min_seconds=0.01))
+
+
 def recognized(python: str, model: str, stream: str) -> None:
     sys.executable = python
     recognition.recognize("slu", Path(model), [stream], [], OUT, 2)
 
 
 KINDS: dict[str, Callable[..., None]] = {
-    "tokens": tokens, "codes": codes, "decoding": decoding, "recognized": recognized
+    "formatted": formatted, "tokens": tokens, "codes": codes, "decoding": decoding,
+    "recognized": recognized,
 }  # fmt: skip
 
 
@@ -89,6 +98,7 @@ def run(work: Callable[..., None], options: dict[str, Any], folder: Path, kill_a
 def main() -> None:
     for name in LATE_IMPORTS:
         importlib.import_module(name)
+    git_revision()  # the same for all runs, whatever happens to the checkout meanwhile
     kinds = json.loads(Path(sys.argv[1]).read_text())
     parts.PART_ITEMS = resynthesis.PART_UTTERANCES = 2
     # Scores hold how long it took.

@@ -1,6 +1,7 @@
-"""What killed and resumed runs make is what an undisturbed one makes, to the byte."""
+"""What killed, hindered and resumed runs make is what an undisturbed one makes, to the byte."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import soundfile
 from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 
 DRIVER = Path(__file__).with_name("killed_runs.py")
+HINDERED = DRIVER.with_name("hindered_runs.py")
 # Recognizes of each utterance its own name, in place of Python and ESPnet.
 ECHO = """#!/bin/sh
 while [ $# -gt 0 ]; do
@@ -24,10 +26,11 @@ mkdir "$out/1best_recog" && cp "$keys" "$out/1best_recog/text"
 """
 # What is among the files of each kind of work, and how many runs are killed at least.
 KINDS = {
-    "tokens": (("tokenizer.yaml", "train/semantic.3.ark", "valid/semantic.scp"), 5),
-    "codes": (("codes.json", "train/codes.3.ark", "valid/slu_text"), 5),
-    "decoding": (("train/scores.jsonl", "train/wav/train5.wav", "valid/codes/valid1.npz"), 5),
-    "recognized": (("text",), 2),
+    "formatted": (("train/wav.scp", "train/wav/train5.flac", "valid/provenance.yaml"), 5),
+    "tokens": (("tokenizer.yaml", "train/semantic.3.ark", "valid/provenance.yaml"), 5),
+    "codes": (("codes.json", "train/provenance.yaml", "valid/slu_text"), 5),
+    "decoding": (("train/provenance.yaml", "train/wav/train5.wav", "valid/codes/valid1.npz"), 5),
+    "recognized": (("text", "provenance.yaml"), 2),
 }
 
 
@@ -60,7 +63,13 @@ def runs(toy_task, sta_experiment, tmp_path_factory) -> tuple[Path, dict[str, in
         "model": str(folder / "1epoch.pth"),
         "stream": f"{folder / 'codes.scp'},speech,kaldi_ark",
     }
-    work = {"tokens": sets, "codes": codec, "decoding": codec, "recognized": recognized}
+    work = {
+        "formatted": sets,
+        "tokens": sets,
+        "codes": codec,
+        "decoding": codec,
+        "recognized": recognized,
+    }
     write_text(folder / "work.json", json.dumps(work))
     command = [sys.executable, str(DRIVER), str(folder / "work.json")]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -82,3 +91,41 @@ def test_killed_runs_make_the_same_files(runs, kind):
     assert kills[kind] >= at_least
     assert sorted(killed) == sorted(whole)
     assert [name for name in whole if killed[name] != whole[name]] == []
+
+
+@pytest.fixture(scope="module")
+def hindered(runs):
+    """Return a function: what the runs of each kind said in the end, hindered and then not."""
+    folder, _ = runs
+
+    def run(hindrance: str) -> dict[str, list[str]]:
+        command = [sys.executable, str(HINDERED), str(folder / "work.json"), hindrance]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("hindrance", "expected"),
+    [
+        ("full", "No space left on device; free some|File too large; free some|make room"),
+        ("readonly", "Read-only file system; write to|Permission denied; write to"),
+        ("vanished", "train5|valid1|1epoch.pth|No such file"),
+        ("together", ""),
+    ],
+)
+def test_a_hindered_run_ends_with_a_sentence_and_damages_nothing(
+    runs, hindered, hindrance, expected
+):
+    """The next run, without the hindrance, makes what an undisturbed one makes."""
+    folder, _ = runs
+    for kind, (first, second) in hindered(hindrance).items():
+        assert first.count("\n") == 0 and "Traceback" not in first, f"{kind}: {first}"
+        assert bool(first) == bool(expected) and re.search(expected, first), f"{kind}: {first}"
+        assert second == "", f"{kind}: {second}"
+        whole = files_of(folder / kind / "whole")
+        after = files_of(folder / kind / hindrance)
+        assert sorted(after) == sorted(whole), kind
+        assert [name for name in whole if after[name] != whole[name]] == [], kind

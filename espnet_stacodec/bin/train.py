@@ -50,6 +50,13 @@ def _train(argv: Sequence[str]) -> None:
         try:
             STACodecTask.main(cmd=argv)
         except RuntimeError as error:
+            # Raised as another class by a data loader's process.
+            if "LibsndfileError" in f"{type(error).__name__} {error}":
+                reason = str(error).strip().split("\n")[-1]
+                raise TrainingError(
+                    f"audio of the training cannot be read any more ({reason}); run stage 2 again,"
+                    " then this: the training goes on after its last complete epoch."
+                ) from error
             # What the writer of checkpoints raises where a disk is full is no OSError.
             if "inline_container" not in str(error):
                 raise

@@ -2,8 +2,10 @@
 
 import codecs
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +26,10 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 
     The folder is made if needed. The file's permissions follow the umask, whatever the block does
     with it. On any error the temporary file is removed and `path` is left as it was.
+
+    Raises:
+        OSError: Naming `path`, if it cannot be written, also where a library says so by another
+            error.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +41,25 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         # Some writers, safetensors among them, make a file that only its owner can read.
         temporary.chmod(mode)
         temporary.replace(path)
+    except Exception as error:
+        number = _os_error_of(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _os_error_of(error: Exception) -> int | None:
+    """Return the system's number of an error, though it is not an OSError or has no number."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.filename is None else None
+    # As safetensors says it.
+    if said := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(said[1])
+    # As numpy says it.
+    short = isinstance(error, OSError) and re.search(r"\d+ requested and \d+ written", str(error))
+    return errno.ENOSPC if short else None
 
 
 @contextlib.contextmanager

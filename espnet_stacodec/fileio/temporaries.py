@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from espnet_stacodec.errors import StageError
+
 LOCK_NAME = ".lock"
 _HOST = re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())
 _TEMPORARY = re.compile(r"\.tmp-(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{8}(\..*)?")
@@ -75,15 +77,20 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, *subfolders: str, name: str = LOCK_NAME) -> Iterator[None]:
+def exclusive(
+    folder: Path, *subfolders: str, name: str = LOCK_NAME, wait: bool = True
+) -> Iterator[None]:
     """Wait until no other command holds the lock of `folder`, made if needed, and hold it.
 
     Leftovers of killed commands there and in `subfolders` are removed before and after the block.
     One process must not ask for a lock that it holds already.
+
+    Raises:
+        StageError: If `wait` is false and another command holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        locked = _lock(folder, name, stack)
+        locked = _lock(folder, name, stack, wait)
         parts = [folder, *(folder / part for part in subfolders)] if locked else []
         for part in parts:
             remove_leftovers(part)
@@ -93,7 +100,7 @@ def exclusive(folder: Path, *subfolders: str, name: str = LOCK_NAME) -> Iterator
             remove_leftovers(part)
 
 
-def _lock(folder: Path, name: str, stack: contextlib.ExitStack) -> bool:
+def _lock(folder: Path, name: str, stack: contextlib.ExitStack, wait: bool) -> bool:
     """Hold the lock of `folder` until `stack` is closed; return whether it could be locked."""
     path = folder / name
     try:
@@ -101,7 +108,7 @@ def _lock(folder: Path, name: str, stack: contextlib.ExitStack) -> bool:
             # Each turn has its own stack: the file is closed, and unlocked, unless it is kept.
             with contextlib.ExitStack() as turn:
                 file = turn.enter_context(path.open("a+", encoding="utf-8"))
-                _wait_for(file, folder)
+                _wait_for(file, folder, wait)
                 # The holder before removes the file; then another one counts by now.
                 if _is_at(file, path):
                     stack.push(turn.pop_all())
@@ -129,12 +136,17 @@ def _is_at(file: IO[str], path: Path) -> bool:
         return False
 
 
-def _wait_for(file: IO[str], folder: Path) -> None:
-    """Lock an open file, and log whom this waits for."""
+def _wait_for(file: IO[str], folder: Path, wait: bool) -> None:
+    """Lock an open file, and log whom this waits for, or raise StageError."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         holder = file.read() or "another process"
+        if not wait:
+            raise StageError(
+                f"{folder}: {holder} is writing here; wait until it has ended, or write to another"
+                " folder."
+            ) from None
         logging.warning("%s: %s is writing here; waiting until it ends.", folder, holder)
         fcntl.flock(file, fcntl.LOCK_EX)

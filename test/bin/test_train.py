@@ -1,8 +1,14 @@
-"""The training command where the disk is full."""
+"""The training command where the disk is full, or audio goes away."""
 
 import resource
 import subprocess
 import sys
+
+import pytest
+import soundfile
+
+from espnet_stacodec.bin import train
+from espnet_stacodec.tasks.stacodec import STACodecTask
 
 
 def test_a_full_disk_ends_the_training_in_one_sentence(toy_task, tmp_path):
@@ -21,3 +27,22 @@ def test_a_full_disk_ends_the_training_in_one_sentence(toy_task, tmp_path):
     assert not list(out.glob("*epoch.pth"))
     subprocess.run([*command, "--resume", "true"], check=True, capture_output=True)
     assert (out / "2epoch.pth").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        soundfile.LibsndfileError(2, "Error opening 'a.flac': "),
+        RuntimeError(  # as a data loader's process hands it on
+            "Caught LibsndfileError in DataLoader worker process 0.\nTraceback\n"
+            "soundfile.LibsndfileError: Error opening 'a.flac': System error."
+        ),
+    ],
+)
+def test_audio_that_goes_away_ends_the_training_in_one_sentence(error, monkeypatch):
+    def fail(**kwargs):
+        raise error
+
+    monkeypatch.setattr(STACodecTask, "main", fail)
+    with pytest.raises(SystemExit, match=r"cannot be read any more \(.*Error opening 'a\.flac'"):
+        train.main([])

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, two-column lists, fingerprints."""
 
+import errno
 import os
 import stat
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from espnet_stacodec.errors import DataError, StageError
 from espnet_stacodec.fileio.files import (
@@ -28,6 +30,21 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
         assert not path.exists()
     assert path.read_text() == "half"
     assert [p.name for p in path.parent.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),  # of a file's write: it has no name
+        OSError("2691 requested and 2016 written"),
+        SafetensorError("Error while serializing: I/O error: No space left (os error 28)"),
+    ],
+)
+def test_a_full_disk_names_the_file_whoever_says_it(error, tmp_path):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.npy"):
+        raise error
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.npy"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from espnet_stacodec.errors import StageError
 from espnet_stacodec.fileio import temporaries
 from espnet_stacodec.fileio.temporaries import exclusive, remove_leftovers, temporary_path
 
@@ -117,3 +118,12 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
     with exclusive(tmp_path):
         pass
     assert f"{tmp_path}: it cannot be locked (Operation not supported)" in caplog.text
+
+
+def test_who_does_not_wait_is_told_who_writes(tmp_path, holder):
+    with (
+        pytest.raises(StageError, match=rf"process {holder.pid} on \S+ is writing here; wait"),
+        exclusive(tmp_path, wait=False),
+    ):
+        raise AssertionError("both hold the lock")
+    assert len(list(tmp_path.glob(".tmp-*"))) == 1  # the holder's work is left alone
