@@ -33,6 +33,20 @@ def all_reduce_sum(*tensors: torch.Tensor) -> None:
         start += tensor.numel()
 
 
+def broadcast_from_first(tensors: Sequence[torch.Tensor]) -> None:
+    """Give all ranks, in place, the first one's values: one exchange for each type of numbers."""
+    if not is_distributed():
+        return
+    for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):
+        same = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = torch.cat([tensor.detach().flatten() for tensor in same])
+        dist.broadcast(flat, 0)
+        start = 0
+        for tensor in same:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+
+
 def all_gather_frames(frames: torch.Tensor) -> torch.Tensor:
     """Return the frames (N_r, D) of all ranks, one rank after the other: (sum of N_r, D)."""
     if not is_distributed():

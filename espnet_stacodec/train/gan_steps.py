@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
-from espnet_stacodec.gan_codec.distributed import all_reduce_sum, world_size
+from espnet_stacodec.gan_codec.distributed import all_reduce_sum, broadcast_from_first, world_size
 from espnet_stacodec.gan_codec.random_state import RandomState
 from espnet_stacodec.gan_codec.stacodec import STACodec
 
@@ -69,6 +69,11 @@ class GANSteps:
     ) -> None:
         self.model = model
         self.codec = codec_of(model)
+        if isinstance(model, DistributedDataParallel) and isinstance(self.codec, STACodec):
+            # This codec's buffers change alike on all ranks: torch's exchange of them in each
+            # forward is for nothing. Once an epoch is for devices that round differently.
+            model.broadcast_buffers = False
+            broadcast_from_first(list(self.codec.buffers()))
         self.optimizers = optimizers
         self.schedulers = schedulers
         self.reporter = reporter

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from espnet2.train.reporter import SubReporter
+from torch.nn.parallel import DistributedDataParallel
 from training_ranks import Options, rows_of, run_ranks, train, train_rank
 
 from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.gan_codec.balancer import Balancer
+from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
+from espnet_stacodec.gan_codec.stacodec import STACodec
 from espnet_stacodec.train import gan_steps
 
 STEPS, ITEMS, FRAMES = 20, 3, 30
@@ -171,6 +175,25 @@ def end_early(rank: int, ranks: int, folder: Path, conf: dict, epoch: list) -> N
 def test_ranks_with_different_numbers_of_batches_end_together(configuration, batches, tmp_path):
     run_ranks(end_early, tmp_path, configuration("sta"), batches(False, steps=5))
     assert {(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)} == {"[1, 2, 3]"}
+
+
+def begin_differently(rank: int, ranks: int, folder: Path, conf: dict) -> None:
+    codec = STACodec(**conf)
+    for buffer in codec.buffers():
+        buffer.add_(torch.ones_like(buffer) * rank)
+    model = DistributedDataParallel(ESPnetSTACodecModel(codec), find_unused_parameters=True)
+    for buffer in codec.buffers():
+        buffer.add_(torch.ones_like(buffer) * rank)  # as devices that round differently would
+    gan_steps.GANSteps(model, [], [], SubReporter("train", 1), Options())
+    torch.save(list(codec.buffers()), folder / f"{rank}.pth")
+
+
+def test_an_epoch_begins_with_the_buffers_of_the_first_rank(configuration, tmp_path):
+    run_ranks(begin_differently, tmp_path, configuration("spd"))
+    ranks = [torch.load(tmp_path / f"{rank}.pth", weights_only=True) for rank in (0, 1)]
+    assert len(ranks[0]) > 5
+    for one, other in zip(*ranks, strict=True):
+        assert torch.equal(one, other)
 
 
 def masks_of_rank(rank: int, ranks: int, folder: Path, conf: dict, epoch: list) -> None:

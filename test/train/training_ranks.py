@@ -117,6 +117,7 @@ def train(
         steps = GANSteps(model, optimizers, [None, None], figures, options, autocast)
         named = [([f"utt{i}" for i in range(len(b["audio"]))], b) for b in batches]
         made = list(steps.run(named))
+    assert not getattr(model, "broadcast_buffers", False)  # each rank keeps its own, equal ones
     values = {
         name: float(reporter.get_value("train", name))
         for name in reporter.get_keys2("train")
