@@ -1,0 +1,1 @@
+"""One self-contained HTML page about an experiment, to read and to listen to."""

@@ -1,0 +1,75 @@
+"""Audio and images as they are embedded in a page."""
+
+import base64
+import functools
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import soundfile
+import torch
+from matplotlib import image
+
+MEL_BANDS, HOP_SECONDS = 80, 0.01
+LOWEST_DB, HIGHEST_DB = -80.0, 0.0
+# (container, coding, MIME type) of libsndfile: exact while it fits, else as phones send speech.
+FLAC = ("FLAC", "PCM_16", "audio/flac")
+OPUS = ("OGG", "OPUS", "audio/ogg")
+
+
+def data_uri(content: bytes, mime: str) -> str:
+    """Return content as an address that holds it."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def encode_audio(wave: np.ndarray, rate: int, kind: tuple[str, str, str]) -> bytes:
+    """Return (N,) samples as the content of a file of one of the kinds above."""
+    buffer = io.BytesIO()
+    container, coding, _ = kind
+    soundfile.write(buffer, np.clip(wave, -1, 1), rate, format=container, subtype=coding)
+    return buffer.getvalue()
+
+
+def embed_audio(
+    waves: Mapping[str, np.ndarray], rate: int, max_bytes: int
+) -> tuple[dict[str, str], str]:
+    """Return audio as data URIs by name, and what it is coded as: FLAC if that fits, else Opus.
+
+    Args:
+        waves: (N,) samples.
+        rate: Hz.
+        max_bytes: Of all URIs together.
+    """
+    for kind in (FLAC, OPUS):
+        files = {name: encode_audio(wave, rate, kind) for name, wave in waves.items()}
+        if sum(map(len, files.values())) * 4 / 3 < max_bytes:
+            break
+    return {name: data_uri(file, kind[2]) for name, file in files.items()}, kind[0]
+
+
+@functools.cache
+def _mel(rate: int) -> torch.nn.Module:
+    from torchaudio.transforms import MelSpectrogram
+
+    hop = round(rate * HOP_SECONDS)
+    return MelSpectrogram(rate, n_fft=4 * hop, hop_length=hop, n_mels=MEL_BANDS, power=2)
+
+
+def spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Return the mel spectrogram (bands, frames) in dB of (N,) samples."""
+    power = _mel(rate)(torch.as_tensor(wave, dtype=torch.float32))
+    return (10 * power.clamp(min=1e-9).log10()).numpy()
+
+
+def spectrogram_png(decibels: np.ndarray, loudest: float) -> bytes:
+    """Return a spectrogram as an image without axes, low frequencies below.
+
+    Args:
+        decibels: (bands, frames).
+        loudest: What is white: that of the original, so that versions can be compared.
+    """
+    buffer = io.BytesIO()
+    image.imsave(
+        buffer, decibels[::-1], vmin=loudest + LOWEST_DB, vmax=loudest, cmap="magma", format="png"
+    )
+    return buffer.getvalue()

@@ -1,0 +1,36 @@
+"""Which utterances are shown: a dozen that span the range, and the worst ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+EACH = 3
+WORST_LISTED = 10
+
+
+def ranked(rows: Mapping[str, Mapping[str, Any]], key: str) -> list[str]:
+    """Return the utterances with a score, the worst first; equal ones by name."""
+    scored = [utt for utt in rows if rows[utt].get(key) is not None]
+    return sorted(scored, key=lambda utt: (rows[utt][key], utt))
+
+
+def choose(rows: Mapping[str, Mapping[str, Any]], key: str, each: int = EACH) -> dict[str, str]:
+    """Return utterances and why they are shown: worst, median, best by a score, and longest.
+
+    Args:
+        rows: Scores by utterance, with num_samples.
+        key: The score.
+        each: How many of each kind, at most; an utterance is shown once.
+    """
+    order = ranked(rows, key)
+    middle = max(0, (len(order) - each) // 2)
+    by_length = sorted(order, key=lambda utt: (-rows[utt]["num_samples"], utt))
+    groups = {
+        "worst": order,
+        "median": order[middle:] + order[:middle],
+        "best": order[::-1],
+        "longest": by_length,
+    }
+    chosen: dict[str, str] = {}
+    for reason, utts in groups.items():
+        chosen |= dict.fromkeys([utt for utt in utts if utt not in chosen][:each], reason)
+    return chosen

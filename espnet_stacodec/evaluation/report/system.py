@@ -1,0 +1,155 @@
+"""What a report is about: an experiment that stage 6 has decoded, and the originals."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from espnet_stacodec.config import load_yaml
+from espnet_stacodec.errors import DataError, StageError, TokenError
+from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.fileio.files import read_scp, require
+from espnet_stacodec.pretrained.experiment import CONFIG_NAME
+from espnet_stacodec.semantic.token_files import SCP_NAME, TokenReader, read_tokens
+
+Row = dict[str, Any]
+STAGE_6 = "stage 6 (decoding)"
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A codec on one set.
+
+    Attributes:
+        folder: Its experiment.
+        dataset: The set.
+        decode: Name of the folder of stage 6 in the experiment.
+        dump_dir: Where stage 2 put the audio; None to look for it from the experiment.
+    """
+
+    folder: Path
+    dataset: str
+    decode: str = "decode"
+    dump_dir: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name on the page."""
+        return self.folder.resolve().name.removeprefix("codec_")
+
+    @property
+    def decoded(self) -> Path:
+        """The folder of the decoded set."""
+        return self.folder / self.decode / self.dataset
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The training's configuration."""
+        return load_yaml(self.folder / CONFIG_NAME)
+
+    @cached_property
+    def rows(self) -> dict[str, Row]:
+        """The scores of each utterance."""
+        path = require(self.decoded / "scores.jsonl", STAGE_6)
+        rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        return {row["utt"]: row for row in rows}
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The scores of the set."""
+        path = require(self.folder / self.decode / "results.json", STAGE_6)
+        return json.loads(path.read_text(encoding="utf-8"))["sets"].get(self.dataset, {})
+
+    @cached_property
+    def recipe(self) -> Path:
+        """The folder that relative paths of the experiment begin at.
+
+        Raises:
+            StageError: If the originals are in no folder above the experiment.
+        """
+        wanted = self.dump_dir or self._raw
+        for folder in (Path(), *self.folder.resolve().parents):
+            if (folder / wanted / self.dataset / "wav.scp").exists():
+                return folder
+        raise StageError(
+            f"{wanted / self.dataset}: the originals are not there, nor below a folder above"
+            f" {self.folder}; say where dump/raw is with --dump_dir."
+        )
+
+    @property
+    def _raw(self) -> Path:
+        """The dump_dir of the training, as its options name it."""
+        return Path(self.config["valid_data_path_and_name_and_type"][0][0]).parent.parent
+
+    @property
+    def raw_set(self) -> Path:
+        """The set of stage 2."""
+        return self.recipe / (self.dump_dir or self._raw) / self.dataset
+
+    def _places(self, scp: Path) -> dict[str, Path]:
+        return {utt: self.recipe / place for utt, place in read_scp(scp).items()}
+
+    @cached_property
+    def originals(self) -> dict[str, Path]:
+        """The audio of stage 2."""
+        return self._places(self.raw_set / "wav.scp")
+
+    @cached_property
+    def resynthesized(self) -> dict[str, Path]:
+        """The audio of stage 6, with all codebooks."""
+        wavs = read_scp(require(self.decoded / "wav.scp", STAGE_6))
+        return {utt: self.decoded / "wav" / Path(place).name for utt, place in wavs.items()}
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """The transcripts, where the set has any."""
+        path = self.raw_set / "text"
+        return read_scp(path, allow_empty=True) if path.exists() else {}
+
+    def codes(self, utt: str) -> np.ndarray:
+        """Return the codes (n_codebooks, T) of an utterance."""
+        return Codes.load(self.decoded / "codes" / f"{utt}.npz").codes
+
+    @cached_property
+    def tokens(self) -> TokenReader | None:
+        """The semantic tokens of the set; None where there are none."""
+        given = [path for path, name, _ in self.config["valid_data_path_and_name_and_type"]
+                 if name == "semantic"]  # fmt: skip
+        if not given:
+            return None
+        folder = self.recipe / Path(given[0]).parent.parent
+        try:
+            return read_tokens(folder / self.dataset / SCP_NAME)
+        except (DataError, TokenError, StageError):
+            return None
+
+    @property
+    def semantic_folder(self) -> str:
+        """The name of the tokens that it was trained with; "" without any."""
+        return Path(self.config.get("semantic_tokenizer") or "").name
+
+    @cached_property
+    def epochs(self) -> dict[int, dict[str, dict[str, Any]]]:
+        """What the training logged, by epoch: {"train": {name: value}, "valid": ...}."""
+        path = self.folder / "checkpoint.pth"
+        if not path.exists():
+            return {}
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return state["reporter"]["stats"]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made it; empty for an experiment of an earlier version."""
+        path = self.folder / "provenance.yaml"
+        return load_yaml(path) if path.exists() else {}
+
+
+def datasets_of(folder: Path, decode: str) -> Sequence[str]:
+    """Return the sets that an experiment has decoded."""
+    path = require(folder / decode / "results.json", STAGE_6)
+    return list(json.loads(path.read_text(encoding="utf-8"))["sets"])

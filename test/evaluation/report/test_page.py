@@ -1,0 +1,102 @@
+"""The page without a browser: what is on it, and that it needs nothing else."""
+
+import re
+
+import numpy as np
+import pytest
+
+from espnet_stacodec.errors import DataError, StageError
+from espnet_stacodec.evaluation.report import cards, figures, media, selection, versions
+from espnet_stacodec.evaluation.report.page import MAX_BYTES, shared_utterances
+from espnet_stacodec.evaluation.report.system import System
+
+
+def test_the_page_needs_nothing_from_elsewhere(pages):
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert len(text.encode()) < MAX_BYTES
+        places = re.findall(r'(?:src|href)="([^"]{0,30})', text)
+        assert places and all(place.startswith(("data:", "#")) for place in places)
+        assert "@import" not in text and "url(http" not in text
+
+
+def test_what_is_on_the_page(pages):
+    one, two = (page.read_text(encoding="utf-8") for page in pages)
+    assert one.count('class="card"') == two.count('class="card"') == 6
+    assert one.count("<audio") == 6 * 4 and two.count("<audio") == 6 * 5
+    assert "1.50 (1.10 to 1.90)" in one and "In brackets 95 % bootstrap intervals" in one
+    assert "&lt;b&gt;words &amp; of 0" in one and "<b>words" not in one  # transcripts are no code
+    assert "plain − sta" in two and "-0.30 (-0.30 to -0.30)" in two
+    assert "Fidelity against meaning" in two and "Fidelity against meaning" not in one
+    for heading in ("Fidelity against bitrate", "Codebooks", "Training", "Worst cases"):
+        assert heading in one
+    ids = re.findall(r'\bid="([^"]+)"', two)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_page_comes_out_again(systems, pages, tmp_path):
+    from espnet_stacodec.evaluation.report.page import write_report
+    from espnet_stacodec.parallel import Workers
+
+    with Workers(1) as workers:
+        again = write_report(systems[:1], tmp_path / "again.html", workers, 2)
+    assert again.read_bytes() == pages[0].read_bytes()
+
+
+def test_the_chosen_span_the_range():
+    rows = {f"u{i:02}": {"pesq": i / 10, "num_samples": 100 - i} for i in range(20)}
+    rows["silent"] = {"pesq": None, "num_samples": 999}
+    chosen = selection.choose(rows, "pesq")
+    assert list(chosen) == [
+        *("u00", "u01", "u02"), *("u08", "u09", "u10"), *("u19", "u18", "u17"),
+        *("u03", "u04", "u05"),
+    ]  # fmt: skip
+    assert [*chosen.values()][::3] == ["worst", "median", "best", "longest"]
+    few = selection.choose(dict(list(rows.items())[:4]), "pesq")
+    assert list(few.values()) == ["worst"] * 3 + ["median"]
+
+
+def test_usage_of_known_codes():
+    codes = [np.array([[0, 0, 1, 1], [2, 2, 2, 2]])]
+    found = figures.usage(codes, [4, 4])
+    assert found["share"] == [50.0, 25.0]
+    assert found["perplexity"] == pytest.approx([2.0, 1.0])
+
+
+def test_mutual_information_of_known_sequences():
+    ids = np.array([0, 1, 2, 3] * 50)
+    assert figures.mutual_information(ids, ids) == pytest.approx((2.0, 2.0))
+    assert figures.mutual_information(ids, ids // 2) == pytest.approx((1.0, 1.0))
+    assert figures.mutual_information(ids % 2, ids // 2) == pytest.approx((0.0, 1.0))
+
+
+def test_an_assigned_codebook_has_all_information_of_the_tokens(systems):
+    sta = systems[0]
+    codes = {utt: sta.codes(utt) for utt in sta.rows}
+    assert figures.meaning(sta, codes) == pytest.approx(100.0)
+    assert figures.meaning(systems[1], codes) is None
+
+
+def test_audio_is_exact_while_it_fits(noise):
+    waves = {"a": noise(16000), "b": noise(8000)}
+    audio, kind = media.embed_audio(waves, 16000, 1_000_000)
+    assert kind == "FLAC" and audio["a"].startswith("data:audio/flac;base64,")
+    audio, kind = media.embed_audio(waves, 16000, 30_000)
+    assert kind == "OGG" and sum(map(len, audio.values())) < 30_000
+
+
+def test_token_runs_cover_the_time():
+    assert cards.runs(np.array([7, 7, 3, 7])) == [(7, 0, 50), (3, 50, 75), (7, 75, 100)]
+    assert versions.shown_depths(8) == [8, 4, 1]
+    assert versions.shown_depths(1) == [1]
+
+
+def test_what_is_missing_is_named(systems, tmp_path):
+    with pytest.raises(StageError, match=r"scores\.jsonl: not there; run stage 6"):
+        _ = System(tmp_path, "train").rows
+    with pytest.raises(StageError, match="the originals are not there.*--dump_dir"):
+        _ = System(systems[0].folder, "gone", dump_dir=tmp_path).originals
+    other = System(systems[0].folder, "train")
+    other.__dict__["rows"] = {"another": {}}
+    with pytest.raises(DataError, match="no utterance in common"):
+        shared_utterances([systems[0], other])
