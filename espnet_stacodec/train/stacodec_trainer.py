@@ -21,6 +21,7 @@ from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.evaluation import metrics
 from espnet_stacodec.gan_codec.distributed import barrier, gather_objects
 from espnet_stacodec.train import checkpoint_recovery, learning_rates, weight_average
+from espnet_stacodec.train.audio_log import log_audio
 from espnet_stacodec.train.gan_steps import Batch, GANSteps, codec_of
 from espnet_stacodec.train.validation import Validation
 
@@ -30,6 +31,7 @@ class STACodecTrainerOptions(GANTrainerOptions):
     """`GANTrainerOptions` and what is added here."""
 
     num_scored_utts: int
+    audio_log_epochs: int
     ema_decay: float
     # Set from use_amp: ESPnet would scale the loss, which bfloat16 does not need.
     bfloat16: bool = False
@@ -54,6 +56,13 @@ class STACodecTrainer(GANTrainer):
             type=int,
             default=8,
             help="PESQ and STOI of this many validation utterances are logged after each epoch",
+        )
+        parser.add_argument(
+            "--audio_log_epochs",
+            type=int,
+            default=5,
+            help="Every so many epochs audio and spectrograms of up to 3 of these utterances go to"
+            " tensorboard; 0 for never",
         )
         parser.add_argument(
             "--ema_decay",
@@ -156,7 +165,9 @@ class STACodecTrainer(GANTrainer):
         if weight:
             reporter.register(figures, weight)
             reporter.next()
-        scores = objective_scores(codec_of(model), kept)
+        codec = codec_of(model)
+        pairs = resynthesize(codec, kept)
+        scores = objective_scores(pairs)
         if scores:
             reporter.register(scores)
             reporter.next()
@@ -168,6 +179,10 @@ class STACodecTrainer(GANTrainer):
                     " has diverged, or validation audio is broken. This epoch is not saved."
                 )
         if distributed_option.dist_rank in (None, 0):
+            every = options.audio_log_epochs
+            if options.use_tensorboard and every and reporter.epoch % every == 0:
+                folder = Path(options.output_dir) / "tensorboard" / "valid"
+                log_audio(folder, pairs, int(codec.meta_info()["fs"]), reporter.epoch)
             checkpoint_recovery.keep_previous(options.output_dir)
 
 
@@ -195,27 +210,27 @@ def _checked(options: STACodecTrainerOptions) -> STACodecTrainerOptions:
     return dataclasses.replace(options, **changes)
 
 
-def objective_scores(
+def resynthesize(
     codec: AbsGANCodec, items: Sequence[dict[str, torch.Tensor]]
-) -> dict[str, float]:
-    """Return mean PESQ and STOI of all ranks' items {"audio": (1, N), "semantic": (1, T)}.
-
-    Items for which a metric is not defined (silence, too short) do not count in it.
-    """
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return original and resynthesized samples (N,) of {"audio": (1, N), "semantic": (1, T)}."""
     device = next(codec.parameters()).device
-    scores = []
+    pairs = []
     for item in items:
         audio = item["audio"].to(device)
         semantic = item["semantic"].to(device) if "semantic" in item else None
         codes = codec.encode(audio.unsqueeze(1), semantic=semantic)
         estimate = codec.decode(codes)[0, 0, : audio.shape[1]].float().cpu().numpy()
-        reference = audio[0].float().cpu().numpy()
-        scores.append(
-            {
-                "pesq": metrics.pesq_wb(reference, estimate),
-                "stoi": metrics.stoi_score(reference, estimate),
-            }
-        )
+        pairs.append((audio[0].float().cpu().numpy(), estimate))
+    return pairs
+
+
+def objective_scores(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Return mean PESQ and STOI of all ranks' pairs of original and resynthesized samples (N,).
+
+    Pairs for which a metric is not defined (silence, too short) do not count in it.
+    """
+    scores = [{"pesq": metrics.pesq_wb(*pair), "stoi": metrics.stoi_score(*pair)} for pair in pairs]
     scores = [score for of_rank in gather_objects(scores).values for score in of_rank]
     defined = {
         name: [score[name] for score in scores if not math.isnan(score[name])]

@@ -165,6 +165,9 @@ if begin 6 "decoding and scores: $decode_dir"; then
         --semantic_dir "$semantic_dir" --sets "${tests[@]}" --out_dir "$decode_dir" \
         --nj "$inference_nj" --device "$device" ${recognizer:+--recognizer "$recognizer"} \
         ${metrics:+--metrics "${metric_words[@]}"}
+    python -m espnet_stacodec.bin.stacodec report "$exp" --set "${tests[0]}" \
+        --decode "$(basename "$decode_dir")" ${inference_model:+--model_file "$inference_model"} \
+        --dump_dir "$dumpdir/raw" --nj "$inference_nj" >/dev/null
 fi
 if begin 7 "export codes for ASR and SLU recipes: $codes_dir"; then
     need 5 "$exp/config.yaml"
@@ -183,7 +186,8 @@ if begin 9 "upload"; then
     python -m espnet_stacodec.bin.upload "${model[@]}" --repo "$hub_repo"
 fi
 
-for made in "scores $decode_dir/RESULTS.md" "audio $decode_dir/<set>/wav" "codes $codes_dir" "archive $archive"; do
+for made in "scores $decode_dir/RESULTS.md" "audio $decode_dir/<set>/wav" "codes $codes_dir" \
+    "archive $archive" "page $decode_dir/report.html"; do
     path=${made#* }
     [[ -e ${path%/<set>*} ]] && printf 'run.sh: %-8s %s\n' "${made%% *}:" "$PWD/$path"
 done

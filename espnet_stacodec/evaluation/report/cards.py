@@ -12,7 +12,6 @@ from espnet_stacodec.evaluation.report.labels import written
 from espnet_stacodec.evaluation.report.system import System
 from espnet_stacodec.evaluation.results import metric_of
 from espnet_stacodec.fileio.audio import read_audio
-from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.parallel import Workers
 
 AUDIO_BYTES = 16_000_000
@@ -72,11 +71,11 @@ def make_cards(
     """Return the utterances that are shown, and what their audio is coded as."""
     utts = list(chosen)
     waves: dict[tuple[str, str], np.ndarray] = {}
-    rate = load_once(systems[0].folder, "cpu", None).sample_rate
+    rate = systems[0].codec.sample_rate
     for utt in utts:
         waves[utt, "original"] = read_audio(str(systems[0].originals[utt]))[0]
     for system in systems:
-        books = load_once(system.folder, "cpu", None).n_codebooks
+        books = system.codec.n_codebooks
         depths = versions.shown_depths(books)
         if len(systems) > 1:
             depths = [books, 1]

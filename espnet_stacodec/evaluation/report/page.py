@@ -17,11 +17,11 @@ from espnet_stacodec.evaluation.report.system import System
 from espnet_stacodec.evaluation.results import metric_of
 from espnet_stacodec.evaluation.summaries import compare
 from espnet_stacodec.fileio.files import write_text
-from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.parallel import Workers
 
 MAX_BYTES = 25_000_000
-RANKED_BY = "pesq_wb"
+# Utterances are chosen by the first of these that any has: tones have no PESQ.
+RANKED_BY = ("pesq_wb", "stoi", "si_sdr")
 
 
 @typechecked
@@ -43,18 +43,18 @@ def write_report(
     main = systems[0]
     utts = shared_utterances(systems)
     rows = {utt: main.rows[utt] for utt in utts}
-    chosen = selection.choose(rows, RANKED_BY)
-    if not chosen:
-        raise DataError(f"{main.decoded}: no utterance has a PESQ-WB, by which they are chosen.")
+    key = ranking_key(main, rows)
+    chosen = selection.choose(rows, key)
     content = {
         "title": main.name,
         "dataset": main.dataset,
+        "ranked_by": metric_of(key).title,
         "version": __version__,
         "systems": [describe(system) for system in systems],
         "tables": score_table(systems),
         "plots": draw_plots(systems, utts, workers, curve_utterances),
         "training": draw_training(systems),
-        "worst": worst(main, rows),
+        "worst": worst(main, rows, key),
         **make_cards(systems, chosen, workers),
     }
     environment = jinja2.Environment(
@@ -81,9 +81,22 @@ def shared_utterances(systems: Sequence[System]) -> list[str]:
     return shared
 
 
+def ranking_key(system: System, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the score that utterances are chosen by.
+
+    Raises:
+        DataError: If no utterance has any.
+    """
+    for key in RANKED_BY:
+        if any(row.get(key) is not None for row in rows.values()):
+            return key
+    names = ", ".join(metric_of(key).title for key in RANKED_BY)
+    raise DataError(f"{system.decoded}: no utterance has {names}, by which they are chosen.")
+
+
 def describe(system: System) -> list[tuple[str, str]]:
     """Return what a system is: names and values."""
-    codec = load_once(system.folder, "cpu", None)
+    codec = system.codec
     made = system.provenance
     seconds = figures.training_seconds(system)
     weights = sum(p.numel() for p in codec.generator.parameters())
@@ -135,7 +148,7 @@ def draw_plots(
     against_bitrate: dict[str, dict[str, dict[float, float]]] = {"PESQ-WB": {}, "STOI": {}}
     used, places = {}, {}
     for system in systems:
-        codec = load_once(system.folder, "cpu", None)
+        codec = system.codec
         codes = {utt: system.codes(utt) for utt in utts}
         used[system.name] = figures.usage(list(codes.values()), codec.codebook_choices)
         depths = list(range(1, codec.n_codebooks + 1))
@@ -148,7 +161,7 @@ def draw_plots(
                 for depth in depths
             }
         shared = figures.meaning(system, codes)
-        fidelity = figures.mean_score([system.rows[utt] for utt in utts], RANKED_BY)
+        fidelity = figures.mean_score([system.rows[utt] for utt in utts], RANKED_BY[0])
         if shared is not None and math.isfinite(fidelity):
             places[system.name] = (shared, fidelity)
     parts = [
@@ -179,10 +192,10 @@ def draw_training(systems: Sequence[System]) -> list[tuple[str, list[str]]]:
     return parts
 
 
-def worst(system: System, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def worst(system: System, rows: Mapping[str, Mapping[str, Any]], by: str) -> dict[str, Any]:
     """Return the list of the worst utterances: titles of its columns, and rows."""
     keys = [key for key in CHIPS if any(row.get(key) is not None for row in rows.values())]
-    utts = selection.ranked(rows, RANKED_BY)[: selection.WORST_LISTED]
+    utts = selection.ranked(rows, by)[: selection.WORST_LISTED]
     return {
         "head": [metric_of(key).title for key in keys],
         "rows": [

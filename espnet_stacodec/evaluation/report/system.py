@@ -14,6 +14,7 @@ from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import DataError, StageError, TokenError
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, require
+from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
 from espnet_stacodec.pretrained.experiment import CONFIG_NAME
 from espnet_stacodec.semantic.token_files import SCP_NAME, TokenReader, read_tokens
 
@@ -30,12 +31,19 @@ class System:
         dataset: The set.
         decode: Name of the folder of stage 6 in the experiment.
         dump_dir: Where stage 2 put the audio; None to look for it from the experiment.
+        model_file: Name of the checkpoint that was decoded with; None for the best one.
     """
 
     folder: Path
     dataset: str
     decode: str = "decode"
     dump_dir: Path | None = None
+    model_file: str | None = None
+
+    @property
+    def codec(self) -> AudioCoding:
+        """The codec, loaded once in a process."""
+        return load_once(self.folder, "cpu", self.model_file)
 
     @property
     def name(self) -> str:

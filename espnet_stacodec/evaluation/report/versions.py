@@ -1,7 +1,6 @@
 """Versions of an utterance: its original, and what a codec makes of its first codebooks."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ class Job:
 
     Attributes:
         model: The experiment.
+        model_file: Its checkpoint; None for the best one.
         codes: (n, T).
         original: Its audio.
         depths: How many codebooks.
@@ -33,6 +33,7 @@ class Job:
     """
 
     model: Path
+    model_file: str | None
     codes: np.ndarray
     original: Path
     depths: Sequence[int]
@@ -49,7 +50,7 @@ class Version:
 
 @one_thread()
 def _decode(job: Job) -> dict[int, Version]:
-    codec = load_once(job.model, "cpu", None)
+    codec = load_once(job.model, "cpu", job.model_file)
     original, rate = read_audio(str(job.original))
     made = {}
     for depth in job.depths:
@@ -69,7 +70,15 @@ def decode(
 ) -> dict[str, dict[int, Version]]:
     """Decode the first codebooks of utterances, by utterance and number of codebooks."""
     jobs = [
-        Job(system.folder, system.codes(utt), system.originals[utt], depths, scored) for utt in utts
+        Job(
+            system.folder,
+            system.model_file,
+            system.codes(utt),
+            system.originals[utt],
+            depths,
+            scored,
+        )
+        for utt in utts
     ]
-    results = workers.map(functools.partial(_decode), jobs, f"report on {system.name}")
+    results = workers.map(_decode, jobs, f"report on {system.name}")
     return dict(zip(utts, results, strict=True))
