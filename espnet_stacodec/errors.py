@@ -20,7 +20,6 @@ CURES = {
     errno.EDQUOT: MAKE_ROOM,
     errno.EFBIG: MAKE_ROOM,
     errno.EROFS: "; write to another folder",
-    errno.EACCES: "; write to another folder, or ask its owner",
 }
 
 

@@ -111,7 +111,7 @@ def hindered(runs):
     ("hindrance", "expected"),
     [
         ("full", "No space left on device; free some|File too large; free some|make room"),
-        ("readonly", "Read-only file system; write to|Permission denied; write to"),
+        ("readonly", "Read-only file system; write to|Permission denied"),
         ("vanished", "train5|valid1|1epoch.pth|No such file"),
         ("together", ""),
     ],
