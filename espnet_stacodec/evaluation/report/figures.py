@@ -61,7 +61,7 @@ def meaning(system: System, codes: Mapping[str, np.ndarray]) -> float | None:
     None where the system has no tokens on disk.
     """
     tokens = system.tokens
-    if tokens is None or any(utt not in tokens for utt in codes):
+    if not codes or any(utt not in tokens for utt in codes):
         return None
     firsts, seconds = [], []
     for utt, code in codes.items():

@@ -7,16 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import kaldiio
 import numpy as np
 import torch
 
 from espnet_stacodec.config import load_yaml
-from espnet_stacodec.errors import DataError, StageError, TokenError
+from espnet_stacodec.errors import StageError
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, require
 from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
 from espnet_stacodec.pretrained.experiment import CONFIG_NAME
-from espnet_stacodec.semantic.token_files import SCP_NAME, TokenReader, read_tokens
+from espnet_stacodec.semantic.token_files import SCP_NAME
 
 Row = dict[str, Any]
 STAGE_6 = "stage 6 (decoding)"
@@ -80,24 +81,31 @@ class System:
         Raises:
             StageError: If the originals are in no folder above the experiment.
         """
-        wanted = self.dump_dir or self._raw
         for folder in (Path(), *self.folder.resolve().parents):
-            if (folder / wanted / self.dataset / "wav.scp").exists():
+            if (folder / self._raw / self.dataset / "wav.scp").exists():
                 return folder
         raise StageError(
-            f"{wanted / self.dataset}: the originals are not there, nor below a folder above"
+            f"{self._raw / self.dataset}: the originals are not there, nor below a folder above"
             f" {self.folder}; say where dump/raw is with --dump_dir."
         )
 
     @property
+    def _streams(self) -> dict[str, Path]:
+        """The lists of the training's validation, by name; none of a packed experiment."""
+        streams = self.config.get("valid_data_path_and_name_and_type", [])
+        return {name: Path(path) for path, name, _ in streams}
+
+    @property
     def _raw(self) -> Path:
-        """The dump_dir of the training, as its options name it."""
-        return Path(self.config["valid_data_path_and_name_and_type"][0][0]).parent.parent
+        """The folder of stage 2's sets."""
+        if self.dump_dir is not None:
+            return self.dump_dir
+        return self._streams.get("audio", Path("dump/raw/any/wav.scp")).parent.parent
 
     @property
     def raw_set(self) -> Path:
         """The set of stage 2."""
-        return self.recipe / (self.dump_dir or self._raw) / self.dataset
+        return self.recipe / self._raw / self.dataset
 
     def _places(self, scp: Path) -> dict[str, Path]:
         return {utt: self.recipe / place for utt, place in read_scp(scp).items()}
@@ -124,17 +132,16 @@ class System:
         return Codes.load(self.decoded / "codes" / f"{utt}.npz").codes
 
     @cached_property
-    def tokens(self) -> TokenReader | None:
-        """The semantic tokens of the set; None where there are none."""
-        given = [path for path, name, _ in self.config["valid_data_path_and_name_and_type"]
-                 if name == "semantic"]  # fmt: skip
-        if not given:
-            return None
-        folder = self.recipe / Path(given[0]).parent.parent
-        try:
-            return read_tokens(folder / self.dataset / SCP_NAME)
-        except (DataError, TokenError, StageError):
-            return None
+    def tokens(self) -> dict[str, np.ndarray]:
+        """The semantic tokens (T,) of the set's utterances; {} where it has none on disk."""
+        if "semantic" not in self._streams:
+            return {}
+        folder = self.recipe / self._streams["semantic"].parent.parent
+        scp = folder / self.dataset / SCP_NAME
+        if not scp.exists():
+            return {}
+        places = self._places(scp)
+        return {utt: np.asarray(kaldiio.load_mat(str(places[utt]))) for utt in places}
 
     @property
     def semantic_folder(self) -> str:
