@@ -57,6 +57,11 @@ EXTRAS = {
         "speechmos>=0.0.1.1",
         "onnxruntime>=1.20",
     ],
+    # Environments of --parallel for which ESPnet's Dask layer lacks a package. dask-cuda has a
+    # narrow range of dask, which pip may have to make older.
+    "ssh": ["asyncssh>=2.18"],
+    "kube": ["dask-kubernetes>=2025.7"],
+    "local_gpu": ["dask-cuda>=26.8"],
     # selenium drives Debian's chromium, where that is: the page of an experiment in a browser.
     "test": [
         "mypy>=2.4",

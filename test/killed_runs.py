@@ -45,7 +45,7 @@ def decoding(model: str, dump_dir: str, semantic_dir: str, sets: list[str]) -> N
     with Workers(1) as workers:
         for name in sets:
             scps = Path(dump_dir) / name / "wav.scp", Path(semantic_dir) / name / "semantic.scp"
-            job = resynthesis.SetToDecode(Path(model), None, *scps, OUT / name, "cpu")
+            job = resynthesis.SetToDecode(Path(model), None, *scps, OUT / name)
             resynthesis.decode_set(job, workers)
 
 
@@ -56,7 +56,7 @@ def formatted(dump_dir: str, sets: list[str]) -> None:
 
 def recognized(python: str, model: str, stream: str) -> None:
     sys.executable = python
-    recognition.recognize("slu", Path(model), [stream], [], OUT, 2)
+    recognition.recognize("slu", Path(model), [stream], [], OUT, Workers(2))
 
 
 KINDS: dict[str, Callable[..., None]] = {

@@ -12,7 +12,8 @@ PACKAGE = Path(espnet_stacodec.__file__).parent
 # From the bottom up; what stands in one row may not import each other unless it is one package.
 ORDER = [
     {"errors"},
-    {"config", "frames", "parallel"},
+    {"config", "frames"},
+    {"parallel"},
     {"fileio"},
     {"data_prep", "semantic", "gan_codec", "encoder"},
     {"iterators"},

@@ -75,6 +75,9 @@ print(torch.cuda.device_count() if torch.cuda.is_available() else 0)' 2>/dev/nul
         fail "--ngpu $ngpu, but PyTorch finds $there GPUs here; leave --ngpu out to use the CPU."
 }
 
+# need_own_gpus: the same, unless the GPUs are those of a cluster.
+need_own_gpus() { [[ -n $parallel ]] || need_gpus; }
+
 whole_numbers stage stop_stage
 current_stage=$stage
 

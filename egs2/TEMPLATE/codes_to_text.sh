@@ -8,6 +8,7 @@ stop_stage=7
 nj=2                 # processes of stages 1, 4
 inference_nj=2       # processes of stage 6
 ngpu=0               # GPUs of stages 1, 5; 0 uses the CPU
+parallel=            # a cluster for stages 1, 6: conf/parallel/slurm.yaml, ...
 dumpdir=dump
 expdir=exp
 codec_recipe=../codec1   # where stages 1 and 2 were run, and codec experiments are looked for
@@ -49,7 +50,8 @@ read -ra tests <<<"$test_sets"
 # A development set may be the test set: each set is made once.
 mapfile -t sets < <(printf '%s\n' "$train_set" "$valid_set" "${tests[@]}" | awk '!seen[$0]++')
 raw=$codec_recipe/$codec_dumpdir/raw
-if ((ngpu > 0)); then device=cuda; else device=cpu; fi
+cluster=()
+[[ -z $parallel ]] || cluster=(--parallel "$(realpath -m "$parallel")") # stage 1 is in another folder
 
 given=0
 for name in codec_exp codes_dir semantic_tokens; do [[ -z ${!name} ]] || given=$((given + 1)); done
@@ -101,9 +103,9 @@ if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; 
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.tokens_as_codes \
             --semantic_dir "$from" "${made[@]}")
     elif [[ -n $codec_exp && $codes_dir != "$codec_exp"/* ]]; then
-        need_gpus
+        need_own_gpus
         (cd "$codec_recipe" && python -m espnet_stacodec.bin.dump_codes --model "$from" \
-            "${made[@]}" --nj "$nj" --device "$device")
+            "${made[@]}" --nj "$nj" --ngpu "$ngpu" "${cluster[@]}")
     fi
 fi
 if begin 2 "inputs and targets: $inputs"; then
@@ -168,7 +170,7 @@ if begin 6 "decoding: $decode_dir"; then
     need 5 "$exp/$inference_model"
     python -m espnet_stacodec.bin.recognize --task "$task" --model "$exp/$inference_model" \
         --inputs_dir "$inputs" --stream "$stream" --sets "${tests[@]}" --out_dir "$decode_dir" \
-        --config "$inference_config" --nj "$inference_nj"
+        --config "$inference_config" --nj "$inference_nj" "${cluster[@]}"
 fi
 if begin 7 "scores: $decode_dir"; then
     texts=("${tests[@]/#/$decode_dir/}")

@@ -8,9 +8,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espnet_stacodec.errors import STACodecError, in_one_sentence
 from espnet_stacodec.pretrained.shipped.lookup import find_shipped
+
+if TYPE_CHECKING:
+    from espnet_stacodec.parallel import Workers
 
 INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 READER_GONE = 141  # the same for a closed pipe, as of `| head`
@@ -63,8 +67,33 @@ def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    add_worker_arguments(parser)
+    add_gpu_argument(parser)
+
+
+def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that share work; see `workers`."""
     parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--parallel",
+        type=Path,
+        help="YAML file of a cluster that has them, e.g. conf/parallel/slurm.yaml; without it they"
+        " are on this machine",
+    )
+
+
+def add_gpu_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands whose shared work can use GPUs."""
+    parser.add_argument(
+        "--ngpu", type=int, default=0, help="GPUs: a process on each, instead of --nj; 0 for none"
+    )
+
+
+def workers(args: argparse.Namespace) -> "Workers":
+    """Return the processes that the options ask for."""
+    from espnet_stacodec.parallel import Workers
+
+    return Workers(args.nj, getattr(args, "ngpu", 0), args.parallel)
 
 
 def record(args: argparse.Namespace, made_by: str, folders: Iterable[Path]) -> None:

@@ -29,13 +29,12 @@ def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set, score_decoded
     from espnet_stacodec.evaluation.summaries import summarize
     from espnet_stacodec.inference.audio_coding import load_once
-    from espnet_stacodec.parallel import Workers
 
     families, recognition = _score.scoring_of(args)
-    codec = load_once(args.model, args.device, args.model_file)
-    kbps = codec.bits_per_second(args.n_codebooks) / 1000
     summaries = {}
-    with Workers(args.nj) as workers:
+    with _cli.workers(args) as workers:
+        codec = load_once(args.model, workers.own_device, args.model_file)
+        kbps = codec.bits_per_second(args.n_codebooks) / 1000
         for name in args.sets:
             job = SetToDecode(
                 model=args.model,
@@ -43,7 +42,6 @@ def _work(args: argparse.Namespace) -> None:
                 wav_scp=args.dump_dir / name / "wav.scp",
                 semantic_scp=_tokens(codec.needs_tokens, args.semantic_dir, name),
                 out_dir=args.out_dir / name,
-                device=args.device,
                 n_codebooks=args.n_codebooks,
             )
             decoded = decode_set(job, workers)

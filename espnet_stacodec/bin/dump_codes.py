@@ -23,16 +23,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.downstream.code_dirs import dump_codes
 
-    dump_codes(
-        model=args.model,
-        dump_dir=args.dump_dir,
-        semantic_dir=args.semantic_dir,
-        sets=args.sets,
-        out_dir=args.out_dir,
-        num_jobs=args.nj,
-        device=args.device,
-        model_file=args.model_file,
-    )
+    with _cli.workers(args) as workers:
+        dump_codes(
+            model=args.model,
+            dump_dir=args.dump_dir,
+            semantic_dir=args.semantic_dir,
+            sets=args.sets,
+            out_dir=args.out_dir,
+            workers=workers,
+            model_file=args.model_file,
+        )
 
 
 if __name__ == "__main__":

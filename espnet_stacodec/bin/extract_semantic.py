@@ -31,8 +31,8 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--train_set", default="train", help="set that k-means is fitted on")
     parser.add_argument("--sets", nargs="+", default=[], help="sets to tokenize")
-    parser.add_argument("--nj", type=int, default=1, help="number of processes")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    _cli.add_worker_arguments(parser)
+    _cli.add_gpu_argument(parser)
     parser.add_argument(
         "--print_tag", action="store_true", help="print the tag <upstream>_l<layer>_km<k>, and stop"
     )
@@ -63,9 +63,10 @@ def extract(args: argparse.Namespace) -> None:
         return
     from espnet_stacodec.semantic import extract as extraction
 
-    extraction.extract(
-        config, args.dump_dir, args.train_set, args.sets, args.out_dir / tag, args.nj, args.device
-    )
+    with _cli.workers(args) as workers:
+        extraction.extract(
+            config, args.dump_dir, args.train_set, args.sets, args.out_dir / tag, workers
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -28,7 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run commands of wav.scp (`... |`) instead of refusing them",
     )
-    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
+    _cli.add_worker_arguments(parser)
     return parser
 
 
@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _work(args: argparse.Namespace) -> None:
     rules = AudioRules(args.fs, args.min_seconds, args.max_seconds, args.silence_db)
-    format_set(args.data_dir, args.out_dir, rules, args.nj, args.allow_commands)
+    with _cli.workers(args) as workers:
+        format_set(args.data_dir, args.out_dir, rules, workers, args.allow_commands)
 
 
 if __name__ == "__main__":

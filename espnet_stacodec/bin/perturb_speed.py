@@ -19,7 +19,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--factors", type=float, nargs="+", required=True, help="e.g. 0.9 1.0 1.1; 1 is the set"
     )
     parser.add_argument("--fs", type=int, default=16000, help="of the set (Hz)")
-    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
+    _cli.add_worker_arguments(parser)
     return parser
 
 
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
-    perturb_set(args.data_dir, args.out_dir, args.factors, args.fs, args.nj)
+    with _cli.workers(args) as workers:
+        perturb_set(args.data_dir, args.out_dir, args.factors, args.fs, workers)
 
 
 if __name__ == "__main__":

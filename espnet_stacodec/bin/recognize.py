@@ -21,7 +21,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sets", nargs="+", required=True, help="sets of inputs_dir")
     parser.add_argument("--out_dir", type=Path, required=True, help="gets <set>/text")
     parser.add_argument("--config", type=Path, help="YAML file of ESPnet's inference options")
-    parser.add_argument("--nj", type=int, default=1, help="processes that work at the same time")
+    _cli.add_worker_arguments(parser)
     return parser
 
 
@@ -34,9 +34,10 @@ def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.downstream.recognition import recognize
 
     options = ["--config", str(args.config)] if args.config else []
-    for name in args.sets:
-        stream = f"{args.inputs_dir / name}/{args.stream}"
-        recognize(args.task, args.model, [stream], options, args.out_dir / name, args.nj)
+    with _cli.workers(args) as workers:
+        for name in args.sets:
+            stream = f"{args.inputs_dir / name}/{args.stream}"
+            recognize(args.task, args.model, [stream], options, args.out_dir / name, workers)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def format_set(
     data_dir: Path | str,
     out_dir: Path | str,
     rules: AudioRules | None = None,
-    num_jobs: int = 1,
+    workers: Workers | None = None,
     allow_commands: bool = False,
 ) -> DataDir:
     """Format the audio of a data directory into `out_dir`, going on where an earlier call stopped.
@@ -74,7 +74,7 @@ def format_set(
         data_dir: Folder with wav.scp, utt2spk and perhaps segments, text and intent.
         out_dir: Folder to make; its wav.scp comes last and begins with `out_dir` as it is given.
         rules: Rate and limits; the defaults of AudioRules if None.
-        num_jobs: Processes that work at the same time.
+        workers: Processes that work at the same time; None for this one.
         allow_commands: Whether entries `<command> |` of wav.scp may be run.
 
     Returns:
@@ -83,17 +83,15 @@ def format_set(
     Raises:
         DataError: If an audio file is missing, a command is not allowed, an utterance's id cannot
             name a file, or no utterance is kept.
-        ConfigError: If `num_jobs` is not positive.
         StageError: If a worker process is killed.
     """
     data, out_dir = DataDir.read(data_dir), Path(out_dir)
     rules = rules or AudioRules()
     recordings = sources.recordings_of(data)
-    with Workers(num_jobs) as workers:
-        _check_ids(data_dir, data)
-        sources.check(data_dir, recordings, allow_commands)
-        with exclusive(out_dir, "wav"):
-            return _format_set(data_dir, data, recordings, out_dir, rules, workers)
+    _check_ids(data_dir, data)
+    sources.check(data_dir, recordings, allow_commands)
+    with exclusive(out_dir, "wav"):
+        return _format_set(data_dir, data, recordings, out_dir, rules, workers or Workers(1))
 
 
 def _format_set(
@@ -107,7 +105,8 @@ def _format_set(
     _discard_outdated(out_dir, recordings, rules)
     work = functools.partial(_format_recording, out_dir=out_dir, rules=rules)
     unit = "recordings" if data.segments else "utts"
-    done = workers.map(work, recordings, f"format {out_dir}", unit, chunk_size=CHUNK_FILES)
+    names = [recording.parts[0].utt_id for recording in recordings]
+    done = workers.map(work, recordings, f"format {out_dir}", unit, CHUNK_FILES, names)
     outcomes = [outcome for group in done for outcome in group]
     kept = {outcome.utt_id: outcome.num_samples for outcome in outcomes if not outcome.rejection}
     rejected = {outcome.utt_id: outcome.rejection for outcome in outcomes if outcome.rejection}

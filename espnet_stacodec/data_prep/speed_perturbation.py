@@ -19,6 +19,7 @@ from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
+from espnet_stacodec.parallel import Workers
 
 
 @typechecked
@@ -27,7 +28,7 @@ def perturb_set(
     out_dir: Path | str,
     factors: Sequence[float],
     sample_rate: int = 16000,
-    num_jobs: int = 1,
+    workers: Workers | None = None,
 ) -> DataDir:
     """Write a set with a copy of each utterance for each factor, going on where a call stopped.
 
@@ -39,7 +40,7 @@ def perturb_set(
         out_dir: Folder to make, e.g. dump/raw/train_sp.
         factors: Speeds, all different.
         sample_rate: Of the audio (Hz).
-        num_jobs: Processes that work at the same time.
+        workers: Processes that work at the same time; None for this one.
 
     Returns:
         The lists of the set, as written to `out_dir`.
@@ -56,11 +57,11 @@ def perturb_set(
     rules = {factor: dataclasses.replace(every, speed=factor) for factor in factors}
     out_dir = Path(out_dir)
     with exclusive(out_dir):
-        return _perturb_set(data_dir, out_dir, rules, num_jobs)
+        return _perturb_set(data_dir, out_dir, rules, workers or Workers(1))
 
 
 def _perturb_set(
-    data_dir: Path | str, out_dir: Path, rules: Mapping[float, AudioRules], num_jobs: int
+    data_dir: Path | str, out_dir: Path, rules: Mapping[float, AudioRules], workers: Workers
 ) -> DataDir:
     (out_dir / "wav.scp").unlink(missing_ok=True)  # a folder with a wav.scp is a complete one
     parts: list[DataDir] = []
@@ -71,7 +72,7 @@ def _perturb_set(
             name = ""
         else:
             folder = out_dir / f"sp{factor:g}"
-            format_set(data_dir, folder, rules[factor], num_jobs)
+            format_set(data_dir, folder, rules[factor], workers)
         parts.append(_prefix(DataDir.read(folder), name))
         counts = read_scp(folder / "utt2num_samples")
         lengths |= {name + utt_id: count for utt_id, count in counts.items()}

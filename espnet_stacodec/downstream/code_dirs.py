@@ -64,8 +64,7 @@ def dump_codes(
     semantic_dir: Path | None,
     sets: Sequence[str],
     out_dir: Path,
-    num_jobs: int = 1,
-    device: str = "cpu",
+    workers: Workers | None = None,
     model_file: str | None = None,
 ) -> None:
     """Encode sets and write the directories that ASR and SLU recipes read.
@@ -76,36 +75,35 @@ def dump_codes(
         semantic_dir: Holds <set>/semantic.scp of stage 3; None lets the codec make the tokens.
         sets: What to encode.
         out_dir: Gets <set>/, token_list/src_tokens.txt and codes.json.
-        num_jobs: Processes at a time.
-        device: Where to compute.
+        workers: Processes that encode; None for this one.
         model_file: Name of the checkpoint; None for the best one.
 
     Raises:
         StageError: If the audio or the tokens of a set have not been made.
     """
-    codec = load_once(model, device, model_file)
-    with Workers(num_jobs) as workers:
-        for name in sets:
-            semantic = None
-            if codec.needs_tokens and semantic_dir is not None:
-                semantic = semantic_dir / name / "semantic.scp"
-            inputs = CodecInputs(dump_dir / name / "wav.scp", semantic)
-            data = DataDir.read(dump_dir / name)
-            if semantic is not None:
-                codec.tokenizer.check_tokens_of(semantic)
-            work = functools.partial(_flat_codes, model, model_file, device)
-            compute = workers.map_named(work, inputs, f"codes of {name}")
-            made = Provenance(
-                __name__, {"device": device}, {**inputs.places(), "codec": codec.fingerprint}
-            )
-            write_arks(
-                out_dir / name / "codes.scp",
-                inputs.identify(),
-                codec.fingerprint,
-                compute,
-                provenance=made,
-            )
-            _write_labels(data, out_dir / name)
+    workers = workers or Workers(1)
+    codec = load_once(model, workers.own_device, model_file)
+    for name in sets:
+        semantic = None
+        if codec.needs_tokens and semantic_dir is not None:
+            semantic = semantic_dir / name / "semantic.scp"
+        inputs = CodecInputs(dump_dir / name / "wav.scp", semantic)
+        data = DataDir.read(dump_dir / name)
+        if semantic is not None:
+            codec.tokenizer.check_tokens_of(semantic)
+        work = functools.partial(_flat_codes, model, model_file, workers.device)
+        compute = workers.map_named(work, inputs, f"codes of {name}")
+        made = Provenance(
+            __name__, {"device": workers.device}, {**inputs.places(), "codec": codec.fingerprint}
+        )
+        write_arks(
+            out_dir / name / "codes.scp",
+            inputs.identify(),
+            codec.fingerprint,
+            compute,
+            provenance=made,
+        )
+        _write_labels(data, out_dir / name)
     info = CodesInfo.of_all(codec.codebook_sizes, codec.frame_rule.frame_rate_hz, codec.fingerprint)
     _write_info(out_dir, info, codec.codebook_vectors())
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from espnet_stacodec.config import choose
 from espnet_stacodec.errors import StageError
 from espnet_stacodec.fileio.files import (
     identify,
+    look_again,
     read_scp,
     require,
     scratch_folder,
@@ -24,7 +24,7 @@ from espnet_stacodec.fileio.files import (
 from espnet_stacodec.fileio.parts import Part, Parts
 from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
-from espnet_stacodec.parallel import check_num_jobs
+from espnet_stacodec.parallel import Workers
 
 # ESPnet's inference commands, with the names of the options that say which model.
 MODEL_OPTIONS = {
@@ -35,6 +35,7 @@ MODEL_OPTIONS = {
 # Types of ESPnet's inputs whose lists hold values; others hold paths.
 VALUE_TYPES = ("text", "text_int", "text_float", "csv", "csv_int", "csv_float")
 LOG_LINES = 3
+PARENT = "<process>"  # in a command: the process that runs it
 
 
 @typechecked
@@ -44,7 +45,7 @@ def recognize(
     streams: Sequence[str],
     options: Sequence[str],
     out_dir: Path,
-    num_jobs: int = 1,
+    workers: Workers | None = None,
 ) -> Path:
     """Decode a set and write <out_dir>/text and logs; what was finished before is kept.
 
@@ -54,29 +55,29 @@ def recognize(
         streams: `path,name,type` of each input, as ESPnet's commands take them.
         options: Further options of the inference command.
         out_dir: Where to write.
-        num_jobs: Processes at a time; each decodes a part of the set. With another number the
-            parts are others, and are decoded anew.
+        workers: Processes, each of which decodes a part of the set; None for this one. With
+            another number the parts are others, and are decoded anew.
 
     Returns:
         The path of the hypotheses, `<utterance id> <words>` lines; words may be missing.
 
     Raises:
-        ConfigError: If the task is unknown, or `num_jobs` is not positive.
+        ConfigError: If the task is unknown.
         StageError: If a list of inputs is not there, or a process fails; its log is named.
         DataError: If a file of the inputs is missing.
     """
     config_option, model_option = choose(MODEL_OPTIONS, task, "task")
-    check_num_jobs(num_jobs)
+    workers = workers or Workers(1)
     inputs = _identify_inputs(streams)
     # Options may name files, e.g. the decoding configuration.
     files = [str(model_file), *(option for option in options if Path(option).is_file())]
     identities = identify({file: str(Path(file).resolve()) for file in files})
     utterances = list(inputs)
-    count = min(num_jobs, len(utterances))
+    count = min(workers.num_jobs, len(utterances))
     # Every n-th: neighbours are of one speaker, and as long.
     items = [{utt: inputs[utt] for utt in utterances[first::count]} for first in range(count)]
     command = [sys.executable, "-m", "espnet_stacodec.bin.espnet"]
-    command += ["--end_with", str(os.getpid()), f"{task}_inference"]
+    command += ["--end_with", PARENT, f"{task}_inference"]
     command += [config_option, str(model_file.parent / "config.yaml")]
     command += [model_option, str(model_file), "--ngpu", "0", "--num_workers", "0", *options]
     for stream in streams:
@@ -88,8 +89,10 @@ def recognize(
     made = Provenance(__name__, settings, {"files": places, **_places(streams)})
     with exclusive(out_dir):
         missing = parts.begin()
-        with ThreadPoolExecutor(max(len(missing), 1)) as pool:
-            list(pool.map(functools.partial(_decode_part, command), missing))
+        names = [f"part {part.number} of {out_dir}" for part in missing]
+        work = functools.partial(_decode_part, command)
+        list(workers.map(work, missing, f"decode {out_dir}", "parts", names=names, waits=True))
+        look_again(out_dir)
         hypotheses: dict[str, str] = {}
         for part in parts:
             hypotheses |= read_hypotheses(part.path)
@@ -124,7 +127,8 @@ def _decode_part(command: Sequence[str], part: Part) -> None:
     # A folder of its own: the process of a killed call may live on for a moment.
     with scratch_folder(part.path) as folder:
         write_scp(folder / "keys", {utt: utt for utt in part.ids})
-        words = [*command, "--key_file", str(folder / "keys"), "--output_dir", str(folder)]
+        words = [str(os.getpid()) if word == PARENT else word for word in command]
+        words += ["--key_file", str(folder / "keys"), "--output_dir", str(folder)]
         with log.open("wb") as file:
             status = subprocess.run(words, stdout=file, stderr=file).returncode
         if status:

@@ -40,7 +40,6 @@ class SetToDecode:
         wav_scp: Audio of the set.
         semantic_scp: Its semantic tokens; None where the codec needs none, or makes them itself.
         out_dir: Where codes and audio go.
-        device: Where to compute.
         n_codebooks: How many codebooks to keep; None for all.
     """
 
@@ -49,7 +48,6 @@ class SetToDecode:
     wav_scp: Path
     semantic_scp: Path | None
     out_dir: Path
-    device: str
     n_codebooks: int | None = None
 
     def files(self, utt_id: str) -> tuple[Path, Path]:
@@ -69,7 +67,7 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
         DataError: If an utterance has no tokens, or those of another tokenizer than the codec's.
     """
     inputs = CodecInputs(job.wav_scp, job.semantic_scp)
-    codec = load_once(job.model, job.device, job.model_file)
+    codec = load_once(job.model, workers.own_device, job.model_file)
     if job.semantic_scp is not None:
         codec.tokenizer.check_tokens_of(job.semantic_scp)
     decoded = job.out_dir / DECODED_NAME
@@ -79,10 +77,10 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
         [codec.fingerprint, job.n_codebooks],
         "jsonl",
     )
-    settings = {"n_codebooks": job.n_codebooks or codec.n_codebooks, "device": job.device}
+    settings = {"n_codebooks": job.n_codebooks or codec.n_codebooks, "device": workers.device}
     made = Provenance(__name__, settings, {**inputs.places(), "codec": codec.fingerprint})
     compute = workers.map_named(
-        functools.partial(_decode_one, job), inputs, f"decode {job.out_dir}"
+        functools.partial(_decode_one, job, workers.device), inputs, f"decode {job.out_dir}"
     )
     with exclusive(job.out_dir, "codes", "wav"):
         for part in parts:
@@ -140,9 +138,9 @@ def _save(part: Part, rows: Sequence[dict]) -> None:
 
 
 @one_thread()
-def _decode_one(job: SetToDecode, source: CodecInput) -> dict:
+def _decode_one(job: SetToDecode, device: str, source: CodecInput) -> dict:
     """Encode, decode and write one utterance; returns its row."""
-    codec = load_once(job.model, job.device, job.model_file)
+    codec = load_once(job.model, device, job.model_file)
     with naming(source.utt_id):
         wave, rate, semantic = source.read()
         if rate != codec.sample_rate:

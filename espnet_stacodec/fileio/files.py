@@ -102,6 +102,16 @@ def require(path: Path | str, stage: str) -> Path:
     return Path(path)
 
 
+def look_again(folder: Path | str) -> None:
+    """Find files in `folder` that another machine has just made.
+
+    A network file system remembers for a minute that a name was not there, unless the folder is
+    read again.
+    """
+    for _ in Path(folder).iterdir():
+        pass
+
+
 def identify(places: Mapping[str, str]) -> dict[str, list]:
     """Return what tells the files of a list from others at the same paths, by utterance.
 

@@ -74,13 +74,19 @@ def _tokenizer(folder: Path, device: str, centroids: str) -> SemanticTokenizer:
 
 
 @one_thread()
-def _features_of(
-    config: UpstreamConfig, device: str, job: tuple[Utterance, np.ndarray]
-) -> np.ndarray:
-    """Return the features (m, D) of the frames (m,) that the sample takes of an utterance."""
+def _write_features(
+    config: UpstreamConfig, device: str, folder: Path, job: tuple[Utterance, np.ndarray]
+) -> Path:
+    """Write the features (m, D) of the frames (m,) that the sample takes of an utterance.
+
+    Returns:
+        The file: a gigabyte in all, which is not for the messages between processes.
+    """
     utterance, frames = job
     features = _upstream(config, device).features(read_wave(utterance), utterance.utt_id)
-    return features[torch.from_numpy(frames).to(features.device)].cpu().numpy()
+    with atomic_write(folder / f"{utterance.utt_id}.npy") as temporary:
+        np.save(temporary, features[torch.from_numpy(frames).to(features.device)].cpu().numpy())
+    return folder / f"{utterance.utt_id}.npy"
 
 
 @one_thread()
@@ -116,19 +122,21 @@ def length_buckets(lengths: Sequence[int], limit: int) -> list[list[int]]:
 
 def _tokenize(
     workers: Workers,
-    device: str,
     key: tuple[Path, str, str],
     description: str,
     utterances: Sequence[Utterance],
 ) -> Iterable[np.ndarray]:
     """Return the tokens of each utterance; on a GPU those of similar length are made together."""
-    if not device.startswith(BATCHING_DEVICES):
-        return workers.map(functools.partial(_tokens_of, *key), utterances, description)
+    ids = [utterance.utt_id for utterance in utterances]
+    if not workers.device.startswith(BATCHING_DEVICES):
+        work = functools.partial(_tokens_of, *key)
+        return workers.map(work, utterances, description, names=ids)
     limit = BUCKET_SECONDS * TOKEN_FRAMES.sample_rate
     buckets = length_buckets([utterance.num_samples for utterance in utterances], limit)
-    work = functools.partial(_tokens_together, *key)
+    together = functools.partial(_tokens_together, *key)
     jobs = [[utterances[index] for index in bucket] for bucket in buckets]
-    made = workers.map(work, jobs, description, unit="batches")
+    names = [", ".join(ids[index] for index in bucket) for bucket in buckets]
+    made = workers.map(together, jobs, description, unit="batches", names=names)
     tokens = dict(zip(itertools.chain(*buckets), itertools.chain(*made), strict=True))
     return [tokens[index] for index in range(len(utterances))]
 
@@ -167,7 +175,6 @@ def _sample_features(
     utterances: Sequence[Utterance],
     folder: Path,
     workers: Workers,
-    device: str,
 ) -> np.ndarray:
     """Return features (n, D) of drawn frames; `folder` keeps parts of them meanwhile."""
     jobs = {job[0].utt_id: job for job in draw_frames(config, utterances)}
@@ -177,11 +184,13 @@ def _sample_features(
         for utt_id, (utterance, frames) in jobs.items()
     }
 
-    def save(part: Part, features: Sequence[np.ndarray]) -> None:
+    def save(part: Part, files: Sequence[Path]) -> None:
         with atomic_write(part.path) as temporary:
-            np.save(temporary, np.concatenate(features))
+            np.save(temporary, np.concatenate([np.load(file) for file in files]))
+        for file in files:
+            file.unlink()
 
-    work = functools.partial(_features_of, config, device)
+    work = functools.partial(_write_features, config, workers.device, folder / "utterances")
     parts = Parts(folder / "features.npy", cut(sources), dataclasses.asdict(config), "npy")
     parts.complete(workers.map_named(work, jobs, "features for k-means"), save)
     return np.concatenate([np.load(part.path) for part in parts])
@@ -193,7 +202,6 @@ def fit_tokenizer(
     train_dir: Path | str,
     out_dir: Path | str,
     workers: Workers,
-    device: str = "cpu",
 ) -> TokenizerInfo:
     """Fit k-means on `train_dir` and write the tokenizer to `out_dir`, unless it is there.
 
@@ -203,11 +211,11 @@ def fit_tokenizer(
         DataError: If the audio has fewer frames than clusters, or cannot be read.
     """
     with exclusive(Path(out_dir), FIT_FOLDER):
-        return _fit_tokenizer(config, Path(train_dir), Path(out_dir), workers, device)
+        return _fit_tokenizer(config, Path(train_dir), Path(out_dir), workers)
 
 
 def _fit_tokenizer(
-    config: UpstreamConfig, train_dir: Path, out_dir: Path, workers: Workers, device: str
+    config: UpstreamConfig, train_dir: Path, out_dir: Path, workers: Workers
 ) -> TokenizerInfo:
     utterances = read_utterances(train_dir)
     fit_data = FitData.of(train_dir, utterances)
@@ -222,15 +230,15 @@ def _fit_tokenizer(
             " frames of 20 ms at least; use more audio or a smaller num_clusters."
         )
     # Building the model first finds a wrong name or layer before any work is done.
-    upstream: Upstream = _upstream(config, device)
-    features = _sample_features(config, utterances, out_dir / FIT_FOLDER, workers, device)
+    upstream: Upstream = _upstream(config, workers.own_device)
+    features = _sample_features(config, utterances, out_dir / FIT_FOLDER, workers)
     logging.info("k-means on %d frames of %d dimensions", *features.shape)
     kmeans = KMeans.fit(
         features, config.num_clusters, config.seed, config.batch_frames, config.passes
     )
     fit_data.write(out_dir)
     audio = {utterance.utt_id: utterance.wav for utterance in utterances}
-    settings = dataclasses.asdict(config) | {"device": device}
+    settings = dataclasses.asdict(config) | {"device": workers.device}
     data = {"audio": audio, "weights": upstream.weights}
     Provenance(__name__, settings, data, config.seed).write(out_dir)
     SemanticTokenizer(upstream, kmeans).save(out_dir)  # last: with it the folder is complete
@@ -258,8 +266,7 @@ def extract(
     train_set: str,
     sets: Sequence[str],
     out_dir: Path | str,
-    nj: int = 1,
-    device: str = "cpu",
+    workers: Workers | None = None,
 ) -> TokenizerInfo:
     """Fit the tokenizer on the train set and write the tokens of all sets.
 
@@ -271,8 +278,7 @@ def extract(
         train_set: Set that k-means is fitted on.
         sets: Sets to tokenize.
         out_dir: Gets tokenizer.yaml, centroids.safetensors, <set>/{semantic.scp,semantic.<N>.ark}.
-        nj: Processes that run the model; on a CPU each has one thread.
-        device: cpu, cuda, cuda:1, ...
+        workers: Processes that run the model, each with one thread; None for this one.
 
     Raises:
         ConfigError: As `fit_tokenizer` does, or if the upstream cannot be built.
@@ -281,15 +287,13 @@ def extract(
     """
     dump_dir, out_dir = Path(dump_dir), Path(out_dir)
     utterances = {name: read_utterances(dump_dir / name) for name in sets}
-    with Workers(nj) as workers:
-        info = fit_tokenizer(config, dump_dir / train_set, out_dir, workers, device)
-        key = (out_dir, device, info.fingerprint)
-        for name in sets:
-            tokenize = functools.partial(_tokenize, workers, device, key, f"tokens of {name}")
-            audio = {utterance.utt_id: utterance.wav for utterance in utterances[name]}
-            data = {"audio": audio, "tokenizer": info.fingerprint}
-            made = Provenance(__name__, {"device": device}, data)
-            write_tokens(
-                out_dir / name, utterances[name], info.fingerprint, tokenize, provenance=made
-            )
+    workers = workers or Workers(1)
+    info = fit_tokenizer(config, dump_dir / train_set, out_dir, workers)
+    key = (out_dir, workers.device, info.fingerprint)
+    for name in sets:
+        tokenize = functools.partial(_tokenize, workers, key, f"tokens of {name}")
+        audio = {utterance.utt_id: utterance.wav for utterance in utterances[name]}
+        data = {"audio": audio, "tokenizer": info.fingerprint}
+        made = Provenance(__name__, {"device": workers.device}, data)
+        write_tokens(out_dir / name, utterances[name], info.fingerprint, tokenize, provenance=made)
     return info

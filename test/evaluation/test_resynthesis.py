@@ -33,7 +33,6 @@ def job(toy_task, plain_experiment, tmp_path, monkeypatch) -> SetToDecode:
         wav_scp=toy_task.folder / "dump" / "raw" / "valid" / "wav.scp",
         semantic_scp=None,
         out_dir=tmp_path / "decode" / "valid",
-        device="cpu",
     )
 
 
@@ -43,9 +42,9 @@ def decoded(monkeypatch) -> list[str]:
     calls: list[str] = []
     original = resynthesis._decode_one
 
-    def note(job, source):
+    def note(job, device, source):
         calls.append(source.utt_id)
-        return original(job, source)
+        return original(job, device, source)
 
     monkeypatch.setattr(resynthesis, "_decode_one", note)
     return calls

@@ -16,6 +16,7 @@ from espnet_stacodec.bin.extract_semantic import main
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
 from espnet_stacodec.fileio import parts
 from espnet_stacodec.fileio.files import read_scp, write_scp
+from espnet_stacodec.parallel import Workers
 from espnet_stacodec.semantic.extract import draw_frames, extract
 from espnet_stacodec.semantic.token_files import Utterance, read_tokens
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
@@ -64,7 +65,8 @@ def test_two_processes_write_the_same_bytes_as_one(
     for nj in (1, 2):
         (tmp_path / str(nj)).mkdir()
         monkeypatch.chdir(tmp_path / str(nj))
-        extract(config, dump_dir, "train", SETS, "out", nj=nj)
+        with Workers(nj) as workers:
+            extract(config, dump_dir, "train", SETS, "out", workers)
     assert files_of(tmp_path / "1") == files_of(tmp_path / "2")
 
 
@@ -151,7 +153,7 @@ def test_k_means_keeps_the_features_it_has(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module.KMeans, "fit", interrupt)
         extract(config, dump_dir, "train", ["test"], tmp_path / "out")
-    monkeypatch.setattr(module, "_features_of", interrupt)
+    monkeypatch.setattr(module, "_write_features", interrupt)
     extract(config, dump_dir, "train", ["test"], tmp_path / "out")
     for name in ("tokenizer.yaml", "centroids.safetensors"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -213,6 +213,20 @@ def test_gpus_that_are_not_there_are_said_before_anything_runs(codec, stage):
     assert codec.run(*options, gpus=2).returncode == 0
 
 
+def test_a_cluster_is_for_everything_but_training(codec):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--parallel", "conf/my cluster.yaml", "--ngpu", "3", "--nj", "5"]
+    for stage in ("2", "3", "6", "7"):  # GPUs of another machine
+        done = codec.run("--stage", stage, "--stop_stage", stage, *options, gpus=0)
+        assert done.returncode == 0, done.stderr
+        for call in codec.called():
+            assert call["--parallel"] == ["conf/my cluster.yaml"]
+            assert call.get("--ngpu") == (None if stage == "2" else ["3"])
+    assert codec.run("--stage", "5", "--stop_stage", "5", *options).returncode == 1
+    assert codec.run("--stage", "5", "--stop_stage", "5", *options, gpus=3).returncode == 0
+    assert "--parallel" not in codec.called()[0]
+
+
 def test_stages_that_need_no_gpu_do_not_ask_for_one(codec):
     make_all(codec, "dump", "exp", "train_sta_toy")
     for stage in ("2", "4", "8"):
@@ -382,6 +396,16 @@ def test_audio_is_recognized_by_espnets_task_for_it(reader, option):
     done = reader.run(*option, "--stage", "4", "--stop_stage", "4")
     assert done.returncode == 0, done.stderr
     assert shlex.split(reader.calls.read_text())[2] == "asr_train"
+
+
+def test_readers_take_a_cluster_from_their_own_folder(reader):
+    reader.make("../codec1/exp/codec_a/config.yaml", "conf/cluster.yaml")
+    reader.make("../codec1/exp/codec_a/valid.mel_loss.best.pth")
+    options = ["--parallel", "conf/cluster.yaml"]
+    done = reader.run("--stage", "1", "--stop_stage", "1", *options)
+    assert done.returncode == 0, done.stderr
+    (call,) = reader.called()
+    assert call["--parallel"] == [str((reader.folder / "conf" / "cluster.yaml").resolve())]
 
 
 def test_readers_say_which_gpus_are_missing(reader):

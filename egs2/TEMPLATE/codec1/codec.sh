@@ -5,8 +5,9 @@ set -euo pipefail
 stage=1
 stop_stage=7
 nj=2                 # processes of stages 2, 3, 4
-inference_nj=2       # processes of stage 6
-ngpu=0               # GPUs of stages 3, 5, 6; 0 uses the CPU; stage 5 has a process on each
+inference_nj=2       # processes of stages 6, 7
+ngpu=0               # GPUs of stages 3, 5, 6, 7, a process on each instead of nj; 0 uses the CPU
+parallel=            # a cluster for stages 2, 3, 6, 7: conf/parallel/slurm.yaml, ...
 num_nodes=1          # machines of stage 5; the same command is started on each
 master_addr=         # the first of several machines
 dumpdir=dump
@@ -76,7 +77,7 @@ sp=${speed_perturb_factors:+_sp}
 all_sets=("${sets[@]}" ${sp:+"$train_set$sp"})
 raw_lists=("${all_sets[@]/#/$dumpdir/raw/}")
 raw_lists=("${raw_lists[@]/%//wav.scp}")
-if ((ngpu > 0)); then device=cuda; else device=cpu; fi
+cluster=(${parallel:+--parallel "$parallel"})
 if [[ -n $semantic_tokens ]]; then
     token_options=(--semantic_tokens "$semantic_tokens")
 else
@@ -112,19 +113,20 @@ if begin 2 "format and filter audio"; then
         need 1 "data/$name/wav.scp"
         python -m espnet_stacodec.bin.format_audio --data_dir "data/$name" \
             --out_dir "$dumpdir/raw/$name" --min_seconds "$min_seconds" \
-            --max_seconds "$max_seconds" --nj "$nj" "${commands[@]}"
+            --max_seconds "$max_seconds" --nj "$nj" "${cluster[@]}" "${commands[@]}"
     done
     if [[ -n $sp ]]; then
         python -m espnet_stacodec.bin.perturb_speed --data_dir "$dumpdir/raw/$train_set" \
-            --out_dir "$dumpdir/raw/$train_set$sp" --factors "${factors[@]}" --nj "$nj"
+            --out_dir "$dumpdir/raw/$train_set$sp" --factors "${factors[@]}" --nj "$nj" \
+            "${cluster[@]}"
     fi
 fi
 if begin 3 "semantic tokens: $tokens_name"; then
     need 2 "${raw_lists[@]}"
-    need_gpus
+    need_own_gpus
     python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --tag_suffix "$other_set" \
         --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${all_sets[@]}" \
-        --out_dir "$dumpdir/semantic" --nj "$nj" --device "$device"
+        --out_dir "$dumpdir/semantic" --nj "$nj" --ngpu "$ngpu" "${cluster[@]}"
 fi
 
 # Options of training, but for the folder it writes to.
@@ -160,10 +162,10 @@ if begin 5 "training: $exp"; then
 fi
 if begin 6 "decoding and scores: $decode_dir"; then
     need 5 "$exp/config.yaml"
-    need_gpus
+    need_own_gpus
     python -m espnet_stacodec.bin.decode "${model[@]}" --dump_dir "$dumpdir/raw" \
         --semantic_dir "$semantic_dir" --sets "${tests[@]}" --out_dir "$decode_dir" \
-        --nj "$inference_nj" --device "$device" ${recognizer:+--recognizer "$recognizer"} \
+        --nj "$inference_nj" --ngpu "$ngpu" "${cluster[@]}" ${recognizer:+--recognizer "$recognizer"} \
         ${metrics:+--metrics "${metric_words[@]}"}
     python -m espnet_stacodec.bin.stacodec report "$exp" --set "${tests[0]}" \
         --decode "$(basename "$decode_dir")" ${inference_model:+--model_file "$inference_model"} \
@@ -171,10 +173,10 @@ if begin 6 "decoding and scores: $decode_dir"; then
 fi
 if begin 7 "export codes for ASR and SLU recipes: $codes_dir"; then
     need 5 "$exp/config.yaml"
-    need_gpus
+    need_own_gpus
     python -m espnet_stacodec.bin.dump_codes "${model[@]}" --dump_dir "$dumpdir/raw" \
         --semantic_dir "$semantic_dir" --sets "${sets[@]}" --out_dir "$codes_dir" \
-        --nj "$inference_nj" --device "$device"
+        --nj "$inference_nj" --ngpu "$ngpu" "${cluster[@]}"
 fi
 if begin 8 "pack: $archive"; then
     need 5 "$exp/config.yaml"
