@@ -136,8 +136,8 @@ def tokens_as_codes(semantic_dir: Path, dump_dir: Path, sets: Sequence[str], out
         out = out_dir / name / "codes.scp"
         write_arks(out, inputs.identify(), info.fingerprint, compute, provenance=made)
         _write_labels(data, out_dir / name)
-    made = CodesInfo.of_all([info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
-    _write_info(out_dir, made, [KMeans.load(semantic_dir / CENTROIDS_NAME).centroids.numpy()])
+    codes = CodesInfo.of_all([info.num_clusters], TOKEN_FRAMES.frame_rate_hz, info.fingerprint)
+    _write_info(out_dir, codes, [KMeans.load(semantic_dir / CENTROIDS_NAME).centroids.numpy()])
 
 
 def _write_info(folder: Path, info: CodesInfo, vectors: Sequence[np.ndarray]) -> None:

@@ -293,7 +293,10 @@ def extract(
     for name in sets:
         tokenize = functools.partial(_tokenize, workers, key, f"tokens of {name}")
         audio = {utterance.utt_id: utterance.wav for utterance in utterances[name]}
-        data = {"audio": audio, "tokenizer": info.fingerprint}
-        made = Provenance(__name__, {"device": workers.device}, data)
+        made = Provenance(
+            __name__,
+            {"device": workers.device},
+            {"audio": audio, "tokenizer": info.fingerprint},
+        )
         write_tokens(out_dir / name, utterances[name], info.fingerprint, tokenize, provenance=made)
     return info

@@ -105,8 +105,11 @@ def import_tokens(
 
         folder, sources = out_dir / name, given.identify()
         audio = {utterance.utt_id: utterance.wav for utterance in utterances}
-        data = {"audio": audio, "tokens": given.places(), "tokenizer": info.fingerprint}
-        made = Provenance(__name__, {}, data)
+        made = Provenance(
+            __name__,
+            {},
+            {"audio": audio, "tokens": given.places(), "tokenizer": info.fingerprint},
+        )
         write_tokens(folder, utterances, info.fingerprint, tokenize, sources, made)
     info.write(out_dir)
     return info

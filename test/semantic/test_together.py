@@ -63,5 +63,5 @@ def test_tokens_come_in_the_order_of_the_utterances(monkeypatch):
     )
     with Workers(1) as workers:
         key = (Path(), "", "")
-        tokenize = functools.partial(extract._tokenize, workers, "cpu", key, "tokens")
+        tokenize = functools.partial(extract._tokenize, workers, key, "tokens")
         assert tokenize(utterances) == [300, 900, 400, 800]

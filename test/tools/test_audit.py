@@ -28,6 +28,7 @@ exit 1
 def audit(tmp_path, monkeypatch, capsys):
     """Return a function that audits with the answers of services, and returns what is printed."""
     spec = importlib.util.spec_from_file_location("audit", PATH)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     uv = tmp_path / "uv"

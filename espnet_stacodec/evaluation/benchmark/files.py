@@ -66,19 +66,20 @@ def _write_codec(folder: Path) -> None:
 
 
 def _format(folder: Path, workers: int) -> None:
-    format_set(folder / "data", folder / f"raw{workers}" / "train", num_jobs=workers)
+    with Workers(workers) as pool:
+        format_set(folder / "data", folder / f"raw{workers}" / "train", workers=pool)
 
 
 def _tokenize(folder: Path, workers: int) -> None:
     config = UpstreamConfig("mfcc", 0, 100, passes=2)
     out = folder / f"semantic{workers}"
-    with one_thread():
-        extract(config, folder / "raw1", "train", ["train"], out, workers)
+    with one_thread(), Workers(workers) as pool:
+        extract(config, folder / "raw1", "train", ["train"], out, pool)
 
 
 def _decode(folder: Path, workers: int) -> None:
     scp, out = folder / "raw1" / "train" / "wav.scp", folder / f"decoded{workers}"
-    job = SetToDecode(folder / "exp", "latest.pth", scp, None, out, "cpu")
+    job = SetToDecode(folder / "exp", "latest.pth", scp, None, out)
     with Workers(workers) as pool:
         decode_set(job, pool)
 

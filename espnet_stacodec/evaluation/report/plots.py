@@ -2,22 +2,26 @@
 
 import io
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito: told apart by those who do not see all colours, on white and on black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 INK = "#010203"  # becomes the page's colour of text
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "stacodec", "font.size": 9, "axes.spines.top": False,
     "axes.spines.right": False, "legend.frameon": False, "font.family": "sans-serif",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
     "ytick.color": INK, "axes.titlecolor": INK, "grid.color": INK, "grid.alpha": 0.15,
-    "axes.titlesize": 10, "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.titlesize": 10, "axes.prop_cycle": cycler(color=COLORS),
 }  # fmt: skip
 
 
@@ -35,7 +39,7 @@ def draw(plot: Callable[[Axes], None], width: float = 4.6, height: float = 2.9) 
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     # Ids are of the whole page, in which there are several plots.
-    unique = f"p{abs(hash(svg)) % 10**8}-"
+    unique = f"p{zlib.crc32(svg.encode()):08x}-"
     svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{unique}", svg)
     return re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", re.sub(
         r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1), count=1)  # fmt: skip
@@ -51,7 +55,7 @@ def curves(
             axes.plot(list(points), list(points.values()), label=name, marker=marker, ms=4)
         axes.set(title=title, xlabel=x, ylabel=y)
         if all(float(place).is_integer() for line in series.values() for place in line):
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(series) > 1:
             axes.legend()
 

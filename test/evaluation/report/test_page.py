@@ -44,6 +44,7 @@ def test_the_same_page_comes_out_again(systems, pages, tmp_path):
 
 
 def test_the_chosen_span_the_range():
+    rows: dict[str, dict[str, float | None]]
     rows = {f"u{i:02}": {"pesq": i / 10, "num_samples": 100 - i} for i in range(20)}
     rows["silent"] = {"pesq": None, "num_samples": 999}
     chosen = selection.choose(rows, "pesq")
