@@ -13,6 +13,6 @@ length=(--train_minutes 60)
 
 ./codec.sh \
     --train_set train --valid_set dev --test_sets dev \
-    --ssl_config conf/ssl/mfcc_km100.yaml --train_config conf/train_small.yaml \
+    --ssl_config conf/ssl/mfcc_km100.yaml --train_config conf/train_spectral.yaml \
     "${length[@]}" \
     "$@"
