@@ -24,6 +24,7 @@ DASK_SETTINGS = {
     # A worker's death is known at once here, and `Dispatch` gives its task to another.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
+    "distributed.worker.profile.enabled": False,
     # A worker that starts again loads its modules first; after this time Dask gives it up.
     "distributed.deploy.lost-worker-timeout": "2 minutes",
 }
