@@ -64,14 +64,12 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def scoring_of(args: argparse.Namespace) -> "tuple[list[str], Recognition | None]":
-    """Return the families of metrics and the recognizer that the options ask for."""
+def scoring_of(args: argparse.Namespace, device: str) -> "tuple[list[str], Recognition | None]":
+    """Return the families of metrics and the recognizer, on a device, that the options ask for."""
     from espnet_stacodec.evaluation.metrics import choose_families
     from espnet_stacodec.evaluation.words import recognition_of
 
-    recognition = recognition_of(
-        args.recognizer, args.recognizer_config, args.normalizer, args.device
-    )
+    recognition = recognition_of(args.recognizer, args.recognizer_config, args.normalizer, device)
     return choose_families(args.metrics), recognition
 
 
@@ -80,7 +78,7 @@ def _score(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.score_sets import name_systems, score_systems
     from espnet_stacodec.parallel import Workers
 
-    families, recognition = scoring_of(args)
+    families, recognition = scoring_of(args, args.device)
     originals = AudioSet.open(args.reference)
     if args.speakers is not None:
         originals = originals.with_speakers(args.speakers)

@@ -30,9 +30,9 @@ def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.summaries import summarize
     from espnet_stacodec.inference.audio_coding import load_once
 
-    families, recognition = _score.scoring_of(args)
     summaries = {}
     with _cli.workers(args) as workers:
+        families, recognition = _score.scoring_of(args, workers.device)
         codec = load_once(args.model, workers.own_device, args.model_file)
         kbps = codec.bits_per_second(args.n_codebooks) / 1000
         for name in args.sets:

@@ -106,6 +106,7 @@ class AudioCoding(Encoding, Decoding):
         """
         if variant is not None:
             source = open_variant(source, variant, revision, token, cache_dir)
+            revision = None  # an imported release is a folder here
         experiment = Experiment.open(source, model_file, revision, token, cache_dir)
         return cls.from_experiment(experiment, device, precision)
 

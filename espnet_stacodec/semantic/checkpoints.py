@@ -52,9 +52,12 @@ class Checkpoints:
                 f"sha256: {path} has {found}, not {self.required}; it is another checkpoint, or was"
                 " changed on its way, and was not loaded."
             )
-        if path.name not in self.found:
-            logging.getLogger(__name__).info("%s: sha256 %s", path, found)
-        self.found[path.name] = found
+        self.found[str(path)] = found
+
+    def log(self) -> None:
+        """Log the sha256 of all files that were loaded; to be called where INFO is let through."""
+        for path, digest in self.found.items():
+            logging.info("%s: sha256 %s", path, digest)
 
     def describe(self) -> str:
         """Return the sha256 of all files that were loaded; "" if there was none."""

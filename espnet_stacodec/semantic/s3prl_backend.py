@@ -84,6 +84,7 @@ class S3prlUpstream(Upstream):
                 f" ({short_reason(error)}); give a checkpoint that is on this machine with"
                 " path_or_url."
             ) from error
+        checkpoints.log()
         self.weights = checkpoints.describe()
         # S3PRLUpstream leaves its constructor in training mode.
         self._model = model.to(self.device).float().eval()

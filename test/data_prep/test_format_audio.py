@@ -129,7 +129,7 @@ def test_two_processes_give_the_same_bytes(sources, tmp_path):
     one, two = tmp_path / "1", tmp_path / "2"
     names = sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.is_file())
     assert names == sorted(str(p.relative_to(two)) for p in two.rglob("*") if p.is_file())
-    assert len(names) == len(KEPT) + 9
+    assert len(names) == len(KEPT) + 10
     for name in names:
         if name != "wav.scp":  # it names the folder
             assert (one / name).read_bytes() == (two / name).read_bytes(), name

@@ -312,9 +312,13 @@ def test_audio_is_found_from_another_folder(dump_dir, tmp_path, monkeypatch):
 
 
 def test_absolute_paths_of_audio_are_kept(dump_dir, tmp_path):
-    write_scp(dump_dir / "test" / "wav.scp", {f"test{n}": f"/audio/{n}.wav" for n in range(3)})
+    paths = {f"test{n}": tmp_path / "audio" / f"{n}.wav" for n in range(3)}
+    (tmp_path / "audio").mkdir()
+    for path in paths.values():
+        path.write_bytes(b"any")
+    write_scp(dump_dir / "test" / "wav.scp", paths)
     prepare_audio(dump_dir, ["test"], "words", tmp_path / "out")
-    assert read_scp(tmp_path / "out" / "test" / "wav.scp")["test2"] == "/audio/2.wav"
+    assert read_scp(tmp_path / "out" / "test" / "wav.scp")["test2"] == str(paths["test2"])
 
 
 def test_audio_that_is_not_there_or_lacks_its_text(dump_dir, tmp_path):

@@ -35,6 +35,7 @@ PARTS = {
     "semantic/tokenizer.yaml",
     "semantic/centroids.safetensors",
     "README.md",
+    "provenance.yaml",
 }
 
 
