@@ -21,6 +21,9 @@ from espnet_stacodec.parallel import Workers
 
 SCORES_NAME = "scores.jsonl"
 METRICS_NAME = "metrics.jsonl"
+# What the recognizer heard.
+WORDS_NAME = "text"
+ORIGINAL_WORDS_NAME = "text_original"
 # Keys by which other programs name an utterance; VERSA's is `key`.
 NAME_KEYS = ("utt", "key")
 
@@ -34,6 +37,7 @@ def score_set(
     workers: Workers,
     recognition: Recognition | None = None,
     others: Mapping[str, Mapping[str, float]] | None = None,
+    heard_before: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Score a system; writes out_dir/scores.jsonl and returns its rows.
 
@@ -47,6 +51,7 @@ def score_set(
         workers: Who computes.
         recognition: The recognizer; None for no word errors.
         others: Figures of other programs for some utterances, which become part of their rows.
+        heard_before: What the recognizer heard in the originals; None if it has yet to hear them.
 
     Raises:
         DataError: If no names are shared, or a file cannot be read.
@@ -56,14 +61,14 @@ def score_set(
         rows = score_pairs(pairs, families, out_dir / METRICS_NAME, workers)
         words: dict[str, dict] = {}
         if recognition is not None:
-            heard = [
-                recognize_files(recognition, files, out_dir / name, workers)
-                for files, name in (
-                    ({name: pair.reference for name, pair in pairs.items()}, "text_original"),
-                    ({name: pair.estimate for name, pair in pairs.items()}, "text"),
+            if heard_before is None:
+                files = {name: pair.reference for name, pair in pairs.items()}
+                heard_before = recognize_files(
+                    recognition, files, out_dir / ORIGINAL_WORDS_NAME, workers
                 )
-            ]
-            words = word_errors(heard[0], heard[1], originals.texts, recognition.normalizer)
+            files = {name: pair.estimate for name, pair in pairs.items()}
+            heard = recognize_files(recognition, files, out_dir / WORDS_NAME, workers)
+            words = word_errors(heard_before, heard, originals.texts, recognition.normalizer)
         joined = [
             {
                 "utt": row["utt"],
@@ -183,6 +188,12 @@ def score_systems(
 
     Writes a folder with scores.jsonl for each system, and RESULTS.md and results.json.
     """
+    heard_before = None
+    if recognition is not None:
+        with exclusive(out_dir):  # once for all systems
+            heard_before = recognize_files(
+                recognition, originals.audio, out_dir / ORIGINAL_WORDS_NAME, workers
+            )
     rows = {
         system.name: score_set(
             originals,
@@ -192,6 +203,7 @@ def score_systems(
             workers,
             recognition,
             read_figures(system.others) if system.others else None,
+            heard_before,
         )
         for system in systems
     }
