@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
-from espnet_stacodec.bin import _cli, _report, _score
+from espnet_stacodec.bin import _cli, _probe, _report, _score
 from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     _score.add_arguments(
         commands.add_parser("score", help="resynthesized audio against its originals")
     )
+    _probe.add_arguments(commands.add_parser("probe", help="what codes know, and what they cost"))
     _add_benchmark(commands.add_parser("benchmark", help="measure speed and memory, full size"))
     _report.add_arguments(commands.add_parser("report", help="a page to read and to listen to"))
     for command in commands.choices.values():

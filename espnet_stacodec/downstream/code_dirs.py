@@ -13,6 +13,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 from safetensors.numpy import save_file
 from typeguard import typechecked
@@ -21,7 +22,7 @@ from espnet_stacodec.downstream.code_dir_info import FIRST_CODE, VECTORS_NAME, C
 from espnet_stacodec.errors import TokenError, naming
 from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.fileio.data_dir import DataDir
-from espnet_stacodec.fileio.files import atomic_write, write_scp, write_text
+from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.inference.audio_coding import load_once
 from espnet_stacodec.parallel import Workers, one_thread
@@ -55,6 +56,22 @@ def unflatten_codes(flat: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     if (codes < 0).any() or (codes >= np.asarray(sizes)[:, None]).any():
         raise TokenError(f"The flat codes were not made with codebooks of sizes {list(sizes)}.")
     return codes
+
+
+@typechecked
+def read_codes(scp: Path) -> tuple[dict[str, np.ndarray], CodesInfo]:
+    """Return the codes (n, T) of each utterance of <folder>/<set>/codes.scp, and what they are.
+
+    Raises:
+        StageError: If the folder has no codes.json.
+        TokenError: If codes do not fit it.
+    """
+    info = CodesInfo.read(scp.parent.parent)
+    places = read_scp(scp)
+    return {
+        utt: unflatten_codes(kaldiio.load_mat(place), info.codebook_sizes)
+        for utt, place in places.items()
+    }, info
 
 
 @typechecked

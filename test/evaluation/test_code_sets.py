@@ -1,0 +1,54 @@
+"""Codes from any of the files that hold them."""
+
+import kaldiio
+import numpy as np
+import pytest
+
+from espnet_stacodec.errors import DataError
+from espnet_stacodec.evaluation.code_sets import join, read_code_set, read_place
+from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.fileio.files import write_scp
+
+
+def save(path, codes, num_samples: int) -> None:
+    Codes(np.array(codes), num_samples, 16000, "f" * 16).save(path)
+
+
+def test_folders_of_codes(tmp_path):
+    save(tmp_path / "one" / "s" / "a.npz", [[1, 2, 3], [4, 5, 6]], 930)
+    save(tmp_path / "two" / "b.npz", [[7, 0], [1, 1]], 640)
+    found = read_code_set([tmp_path / "one", tmp_path / "two"])
+    assert list(found.codes) == ["s/a", "b"] and found.frame_rate_hz == 50
+    assert list(found.sizes) == [8, 8]
+    assert found.stream(1)["s/a"].tolist() == [4, 5, 6]
+    known = join([read_place(tmp_path / "two")], [10, 20], 40.0)
+    assert list(known.sizes) == [10, 20] and known.frame_rate_hz == 40
+    write_scp(tmp_path / "codes.scp", {"x": tmp_path / "two" / "b.npz"})
+    assert read_code_set([tmp_path / "codes.scp"]).frame_rate_hz == 50
+
+
+def test_lists_of_tokens(tmp_path):
+    (tmp_path / "tokens").write_text("a 3 1 2\nb 0\n")
+    found = read_code_set([tmp_path / "tokens"])
+    assert found.codes["a"].tolist() == [[3, 1, 2]] and list(found.sizes) == [4]
+    kaldiio.save_ark(
+        str(tmp_path / "x.ark"),
+        {"a": np.array([5, 6], dtype=np.int32)},
+        scp=str(tmp_path / "semantic.scp"),
+    )
+    assert read_code_set([tmp_path / "semantic.scp"]).codes["a"].tolist() == [[5, 6]]
+
+
+def test_what_does_not_fit_together(tmp_path):
+    save(tmp_path / "one" / "a.npz", [[1, 2], [3, 4]], 640)
+    save(tmp_path / "two" / "a.npz", [[1, 2]], 640)
+    with pytest.raises(DataError, match="^a is in two of these sets"):
+        read_code_set([tmp_path / "one", tmp_path / "two"])
+    save(tmp_path / "three" / "b.npz", [[1, 2]], 640)
+    with pytest.raises(DataError, match=r"Codes of \[1, 2\] codebooks are not"):
+        read_code_set([tmp_path / "one", tmp_path / "three"])
+    with pytest.raises(DataError, match=r"2 codebooks with codes up to 4 are not of codebooks"):
+        join([read_place(tmp_path / "one")], [4, 4])
+    (tmp_path / "text").write_text("a hello\n")
+    with pytest.raises(DataError, match="a: 'hello' are not token numbers"):
+        read_code_set([tmp_path / "text"])
