@@ -36,14 +36,11 @@ REQUIREMENTS = [
     "pesq>=0.0.4",
     "pystoi>=0.3.3",
     "fast-bss-eval>=0.1.4",
-<<<<<<< HEAD
     # The page of an experiment.
     "jinja2>=3.1",
     "matplotlib>=3.9",
-=======
     # Edit distances of codes and of what probes spell.
     "editdistance>=0.8.1",
->>>>>>> d0d0470 (Add stacodec probe: usage, real bitrates, mutual information, linear and spelling probes, stability)
     # Argument checks of public entry points, progress bars.
     "typeguard>=4.2",
     "tqdm>=4.64",
