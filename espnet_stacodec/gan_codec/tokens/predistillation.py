@@ -121,7 +121,9 @@ class Predistillation(StepCounter, TokenSource):
         valid = None if lengths is None else length_mask(lengths, given.shape[1])
         targets = given if valid is None else given.masked_fill(~valid, IGNORED)
         loss = self._cross_entropy(logits.float(), targets)
-        statistics = self._statistics(logits, predicted, targets, part)
+        # Frames that are not finite are no sign of how frequent a token is, hidden or not.
+        finite = latents.isfinite().all(1) & logits.isfinite().all(2)
+        statistics = self._statistics(finite, predicted, targets, part)
         if self.training:
             predicted = self._mixed(predicted, given, part)
         return Tokens(predicted, self.loss_weight * loss, statistics)
@@ -165,7 +167,7 @@ class Predistillation(StepCounter, TokenSource):
     @torch.no_grad()
     def _statistics(
         self,
-        logits: torch.Tensor,
+        finite: torch.Tensor,
         predicted: torch.Tensor,
         targets: torch.Tensor,
         part: BatchPart,
@@ -173,7 +175,7 @@ class Predistillation(StepCounter, TokenSource):
         """Return the accuracy, and the majority class's: the most frequent token of the training.
 
         Args:
-            logits: (B, T, K).
+            finite: (B, T) which frames are.
             predicted: (B, T).
             targets: (B, T) true tokens; IGNORED where padded.
             part: Of a step's batch that these items are.
@@ -181,8 +183,7 @@ class Predistillation(StepCounter, TokenSource):
         valid = targets != IGNORED
         total = valid.sum().clamp(min=1)
         if self.training and part.learns:
-            # Frames that are not finite are no sign of how frequent a token is.
-            counted = (valid & logits.isfinite().all(2)).flatten()
+            counted = (valid & finite).flatten()
             counts = torch.zeros_like(self.token_counts).index_add_(
                 0, targets.clamp(min=0).flatten(), counted.long()
             )
