@@ -117,6 +117,8 @@ def test_blanks_and_quotes_come_through_every_stage(codec):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     calls = codec.called()
+    report = calls.pop(8)  # of stage 6, by the command that users have
+    assert report[""] == ["stacodec", "report", exp]
     assert [call[""] for call in calls] == [
         *[["format_audio"]] * 4, ["extract_semantic"], ["train"], ["train"],
         ["decode"], ["dump_codes"], ["pack"], ["upload"],
@@ -186,11 +188,12 @@ def test_stages_six_to_nine_take_the_checkpoint_that_is_asked_for(codec):
     assert codec.run(*options).returncode == 0
     assert not any("--model_file" in call for call in codec.called())
     assert codec.run(*options, "--inference_model", "3epoch.pth").returncode == 0
-    decode, dump, pack, upload = codec.called()
-    for call in (decode, dump, pack, upload):
+    decode, report, dump, pack, upload = codec.called()
+    for call in (decode, report, dump, pack, upload):
         assert call["--model_file"] == ["3epoch.pth"]
     # Beside what the best checkpoint gave, not over it.
     assert decode["--out_dir"] == [f"{exp}/decode_3epoch"]
+    assert report["--decode"] == ["decode_3epoch"]
     assert dump["--out_dir"] == [f"{exp}/codes_3epoch"]
     assert pack["--out"] == [f"{exp}_3epoch.zip"]
 
@@ -219,7 +222,9 @@ def test_a_cluster_is_for_everything_but_training(codec):
     for stage in ("2", "3", "6", "7"):  # GPUs of another machine
         done = codec.run("--stage", stage, "--stop_stage", stage, *options, gpus=0)
         assert done.returncode == 0, done.stderr
-        for call in codec.called():
+        made = [call for call in codec.called() if "report" not in call[""]]
+        assert len(made) == (4 if stage == "2" else 1)
+        for call in made:
             assert call["--parallel"] == ["conf/my cluster.yaml"]
             assert call.get("--ngpu") == (None if stage == "2" else ["3"])
     assert codec.run("--stage", "5", "--stop_stage", "5", *options).returncode == 1
