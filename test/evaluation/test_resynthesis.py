@@ -136,7 +136,7 @@ def test_no_lists_of_a_decoding_that_is_not_whole(job, decoded, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         run(with_job(job, n_codebooks=1))
     left = {path.name for path in job.out_dir.iterdir() if path.name[0] != "."}
-    assert left == {"codes", "wav", "metrics.jsonl"}
+    assert left == {"codes", "wav", "metrics.jsonl", "provenance.yaml"}
 
 
 def test_scoring_goes_on_without_decoding_again(job, decoded, monkeypatch):
