@@ -100,7 +100,8 @@ def test_a_linked_recipe_has_the_environment_of_the_plugin(espnet, tmp_path):
     (plugin / "setup.py").write_text("import setuptools")
     commands = plugin / ".venv" / "bin"
     commands.mkdir(parents=True)
-    made_of = (plugin / "setup.py").read_bytes() + (plugin / "tools/constraints.txt").read_bytes()
+    parts = ("setup.py", "tools/constraints.txt", "tools/overrides.txt")
+    made_of = b"".join((plugin / part).read_bytes() for part in parts)
     stamp = subprocess.run(["cksum"], input=made_of, capture_output=True, check=True).stdout
     (plugin / ".venv" / "setup-stamp").write_bytes(stamp)
     subprocess.run([plugin / "tools" / "link_espnet.sh", espnet], check=True)
