@@ -200,7 +200,7 @@ def begin_differently(rank: int, ranks: int, folder: Path, conf: dict) -> None:
     model = DistributedDataParallel(ESPnetSTACodecModel(codec), find_unused_parameters=True)
     for buffer in codec.buffers():
         buffer.copy_(buffer + rank)  # as devices that round differently would
-    gan_steps.GANSteps(model, [], [], SubReporter("train", 1), Options())
+    gan_steps.GANSteps(model, [], [], SubReporter("train", 1, 0), Options())
     torch.save(list(codec.buffers()), folder / f"{rank}.pth")
 
 
