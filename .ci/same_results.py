@@ -12,7 +12,8 @@ def results(folder: Path) -> dict[str, bytes]:
     """Return the results below a folder by their relative paths; scores without their times."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix in KINDS:
+        # Hidden ones are parts, whose names tell what they were made of.
+        if path.suffix in KINDS and not path.name.startswith("."):
             content = path.read_bytes()
             if path.suffix == ".jsonl":
                 rows = map(json.loads, content.splitlines())
