@@ -30,6 +30,8 @@ REQUIREMENTS = [
     "humanfriendly>=10.0",
     # K-means of the semantic tokens.
     "scikit-learn>=1.5",
+    # Transforms of augmented, distorted and reverberated audio.
+    "scipy>=1.14",
     # Word pieces of the recipes that read the codes.
     "sentencepiece>=0.2.1",
     # Scores: PESQ (compiled at installation), STOI, SI-SDR.

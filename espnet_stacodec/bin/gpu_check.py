@@ -56,7 +56,7 @@ def _work(args: argparse.Namespace) -> None:
     from espnet_stacodec.config import load_yaml
     from espnet_stacodec.errors import ConfigError
     from espnet_stacodec.fileio.files import write_text
-    from espnet_stacodec.train import device_check, device_check_data
+    from espnet_stacodec.train import device_check, device_check_data, device_check_tables
 
     if args.device != "cpu" and not torch.cuda.is_available():
         raise ConfigError(f"--device {args.device}: no GPU can be used here; cpu tries this out.")
@@ -92,7 +92,7 @@ def _work(args: argparse.Namespace) -> None:
             del codec
             if args.device != "cpu":
                 torch.cuda.empty_cache()
-    sys.stdout.write(device_check.tables(report))
+    sys.stdout.write(device_check_tables.tables(report))
     logging.info("%s written", args.out / "gpu_check.json")
 
 

@@ -92,17 +92,8 @@ def prepare_inputs(
         DataError: If too many utterances lack their codes or their text.
     """
     whole = CodesInfo.read(codes_dir)
-    chosen = parse_codebooks(codebooks, len(whole.codebook_sizes))
-    if num_units < 0:
-        raise ConfigError(f"src_nbpe {num_units} is negative; 0 leaves the codes as they are.")
-    if num_units and len(chosen) > 1:
-        raise ConfigError(f"src_nbpe learns a BPE over one codebook, not over '{codebooks}'.")
-    info = CodesInfo(
-        codebook_sizes=[whole.codebook_sizes[book - 1] for book in chosen],
-        frame_rate_hz=whole.frame_rate_hz,
-        codec_fingerprint=whole.codec_fingerprint,
-        codebooks=chosen,
-    )
+    info = _chosen(whole, codebooks, num_units)
+    chosen = info.codebooks
     kind = choose(TARGETS, target, "target")
     configuration = {
         "codebooks": chosen,
@@ -141,6 +132,21 @@ def prepare_inputs(
     write_text(out_dir / "codebooks.txt", "".join(f"{book}\n" for book in chosen))
     write_text(out_dir / "src_tokens.txt", "".join(f"{name}\n" for name in names))
     info.write(out_dir)
+
+
+def _chosen(whole: CodesInfo, codebooks: str, num_units: int) -> CodesInfo:
+    """Return what describes the chosen codebooks; raise ConfigError if no BPE can be over them."""
+    chosen = parse_codebooks(codebooks, len(whole.codebook_sizes))
+    if num_units < 0:
+        raise ConfigError(f"src_nbpe {num_units} is negative; 0 leaves the codes as they are.")
+    if num_units and len(chosen) > 1:
+        raise ConfigError(f"src_nbpe learns a BPE over one codebook, not over '{codebooks}'.")
+    return CodesInfo(
+        codebook_sizes=[whole.codebook_sizes[book - 1] for book in chosen],
+        frame_rate_hz=whole.frame_rate_hz,
+        codec_fingerprint=whole.codec_fingerprint,
+        codebooks=chosen,
+    )
 
 
 def _write_vectors(codes_dir: Path, info: CodesInfo, out_dir: Path) -> None:

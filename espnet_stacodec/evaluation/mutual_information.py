@@ -76,6 +76,15 @@ def information(codes: CodeSet, labels: Mapping[str, np.ndarray]) -> list[Inform
     return found
 
 
+def mutual_information(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Return the mutual information of two sequences (N,) of ids and the entropy of `other`, bits.
+
+    As counted, without a correction for few frames: compare systems on the same frames only.
+    """
+    ids = [np.unique(sequence, return_inverse=True)[1] for sequence in (one, other)]
+    return _mutual(*ids)[0], _entropy(np.bincount(ids[1]))
+
+
 def _mutual(one: np.ndarray, other: np.ndarray) -> tuple[float, tuple[list[int], list[int]]]:
     """Return the mutual information (bits), and for each pair that occurs `one` and its times."""
     width = int(other.max()) + 1

@@ -1,4 +1,4 @@
-"""Random changes of the training audio, so that a codec meets levels, rooms and lines it has not.
+"""Random changes of the training audio: levels, microphones, lines and noise that it does not have.
 
 A codec is to give back what it hears: the changed audio is both its input and its target. Semantic
 tokens stay those of the clean audio, which is how a token predictor learns to be stable.

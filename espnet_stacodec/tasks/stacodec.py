@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from espnet2.fileio.read_text import read_2columns_text
 from espnet2.gan_codec.espnet_model import ESPnetGANCodecModel
@@ -23,7 +22,7 @@ from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.fileio.temporaries import exclusive
-from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.distributed import world_size
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
@@ -35,7 +34,11 @@ from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
 )
 from espnet_stacodec.iterators.augmentation import Augmentation
 from espnet_stacodec.iterators.validation_share import own_share
-from espnet_stacodec.semantic.token_files import check_tokens
+from espnet_stacodec.tasks.preprocessors import (
+    AlignedPreprocessor,
+    AugmentingPreprocessor,
+    WholeFramePreprocessor,
+)
 from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
 from espnet_stacodec.tasks.started_experiment import check_started
 from espnet_stacodec.tasks.trained_tokenizer import (
@@ -220,77 +223,6 @@ class STACodecTask(GANCodecTask):
                 if args.semantic_tokenizer and not args.collect_stats:
                     keep_tokenizer(Path(args.semantic_tokenizer), Path(args.output_dir))
             super().main_worker(args)
-
-
-class AugmentingPreprocessor:
-    """Runs ESPnet's preprocessing, then changes the audio; its tokens stay those of clean audio.
-
-    Args:
-        preprocess: ESPnet's preprocessing, or None.
-        augmentation: What changes audio.
-    """
-
-    def __init__(self, preprocess: Callable | None, augmentation: Augmentation) -> None:
-        self.preprocess = preprocess
-        self.augmentation = augmentation
-
-    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """data: {"audio": (N,), ...}; returns it with other audio of the same length."""
-        data = data if self.preprocess is None else self.preprocess(uid, data)
-        # ESPnet seeds numpy's generator in each of its data workers.
-        return data | {"audio": self.augmentation(data["audio"], np.random)}
-
-
-class AlignedPreprocessor:
-    """Runs ESPnet's preprocessing, then brings the tokens of an utterance to its frames.
-
-    Args:
-        preprocess: ESPnet's preprocessing, or None.
-        frame_rule: The codec's frames.
-        num_tokens: Tokens must be below this, where it is known.
-    """
-
-    def __init__(
-        self, preprocess: Callable | None, frame_rule: FrameRule, num_tokens: int | None
-    ) -> None:
-        self.preprocess = preprocess
-        self.frame_rule = frame_rule
-        self.num_tokens = num_tokens
-
-    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """data: {"audio": (N,), "semantic": (T',)}; returns it with "semantic": (T,).
-
-        Raises:
-            LengthError: If T' and T differ by more than a frame.
-            TokenError: If a token is negative or not below `num_tokens`.
-        """
-        data = data if self.preprocess is None else self.preprocess(uid, data)
-        if "semantic" in data:
-            num_frames = self.frame_rule.num_frames(len(data["audio"]))
-            tokens = align_tokens(uid, data["semantic"], num_frames)
-            if self.num_tokens is not None:
-                check_tokens(uid, tokens, self.num_tokens)
-            data["semantic"] = tokens
-        return data
-
-
-class WholeFramePreprocessor:
-    """Runs ESPnet's preprocessing, then pads audio to whole frames, as ESPnet's codecs need it.
-
-    Args:
-        preprocess: ESPnet's preprocessing, or None.
-        frame_rule: The codec's frames.
-    """
-
-    def __init__(self, preprocess: Callable | None, frame_rule: FrameRule) -> None:
-        self.preprocess = preprocess
-        self.frame_rule = frame_rule
-
-    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """data: {"audio": (N,)}; returns it with "audio": (T * hop,)."""
-        data = data if self.preprocess is None else self.preprocess(uid, data)
-        missing = -len(data["audio"]) % self.frame_rule.hop_samples
-        return data | {"audio": np.pad(data["audio"], (0, missing))}
 
 
 def check_utterances(

@@ -5,18 +5,17 @@ random directions, so that they can be learned, but mean nothing.
 """
 
 import dataclasses
+import itertools
 import logging
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.stacodec import STACodec
 from espnet_stacodec.inference.audio_coding import AudioCoding
@@ -200,13 +199,8 @@ def train(
         torch.cuda.reset_peak_memory_stats()
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(products)
-    times = [_now(device)]
-    for _ in loop.run(made):
-        times.append(_now(device))
-        if times[-1] - times[0] > max_seconds:
-            break
+    durations = _durations(loop.run(made), device, max_seconds)
     torch.set_float32_matmul_precision(before)
-    durations = np.diff(times).tolist()
     tenth = max(1, len(durations) // 10)
     losses = [step for step in figures.steps if "loss" in step]
     skipped = sum(not math.isfinite(step["loss"]) for step in losses)
@@ -223,6 +217,16 @@ def train(
     )
     logging.info("%s", result)
     return result, codec
+
+
+def _durations(steps: Iterable[object], device: str, max_seconds: float) -> list[float]:
+    """Return how long each step takes (s); none is begun after `max_seconds`."""
+    times = [_now(device)]
+    for _ in steps:
+        times.append(_now(device))
+        if times[-1] - times[0] > max_seconds:
+            break
+    return [end - start for start, end in itertools.pairwise(times)]
 
 
 def code(
@@ -283,49 +287,3 @@ def _now(device: str) -> float:
     if device != "cpu":
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def tables(report: Mapping[str, Any]) -> str:
-    """Return a report of trainings and codings, as dictionaries, as Markdown tables."""
-    shown = ("mel_loss", "reconstruct_loss", "token_loss", "adv_loss", "discriminator_loss")
-    trainings = [
-        [
-            row["configuration"],
-            row["precision"],
-            row["steps"],
-            f"{row['step_seconds']:.3f}",
-            f"{row['memory_gb']:.1f}",
-            row["skipped"],
-            *(_change(row, name) for name in shown),
-        ]
-        for row in report["trainings"]
-    ]
-    headings = ["configuration", "precision", "steps", "s/step", "memory (GB)", "skipped", *shown]
-    coding = [
-        [
-            row["configuration"],
-            row["device"],
-            row["batch_size"],
-            row["precision"],
-            f"{row['encode_speed']:.1f}",
-            f"{row['decode_speed']:.1f}",
-            f"{100 * row['equal_codes']:.2f}",
-            f"{100 * row['equal_first_codes']:.2f}",
-            f"{row['largest_difference']:.1e}",
-        ]
-        for row in report["coding"]
-    ]
-    coded = ["configuration", "device", "batch", "precision"]
-    coded += ["encode (x real time)", "decode (x real time)"]
-    coded += ["equal codes (%)", "equal first codes (%)", "largest difference"]
-    return (
-        f"{report['device']}, torch {report['torch']}, batch {report['batch_size']}\n\n"
-        f"{markdown_table(headings, trainings)}\n\n{markdown_table(coded, coding)}\n"
-    )
-
-
-def _change(row: Mapping[str, Any], name: str) -> str:
-    """Return a figure's change over a training; "-" where there is none."""
-    if name not in row["first"]:
-        return "-"
-    return f"{row['first'][name]:.3g} -> {row['last'][name]:.3g}"

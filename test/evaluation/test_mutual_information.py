@@ -5,7 +5,18 @@ import pytest
 
 from espnet_stacodec.errors import DataError, LengthError
 from espnet_stacodec.evaluation.code_sets import CodeSet
-from espnet_stacodec.evaluation.mutual_information import information, read_alignment
+from espnet_stacodec.evaluation.mutual_information import (
+    information,
+    mutual_information,
+    read_alignment,
+)
+
+
+def test_known_sequences():
+    ids = np.array([0, 1, 2, 3] * 50)
+    assert mutual_information(ids, ids) == pytest.approx((2.0, 2.0))
+    assert mutual_information(ids, ids // 2) == pytest.approx((1.0, 1.0))
+    assert mutual_information(ids % 2, ids // 2) == pytest.approx((0.0, 1.0))
 
 
 @pytest.fixture

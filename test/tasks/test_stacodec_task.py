@@ -6,21 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
 
 from espnet_stacodec.bin import train as command
-from espnet_stacodec.errors import ConfigError, DataError, LengthError, TokenError
+from espnet_stacodec.errors import ConfigError, DataError, TokenError
 from espnet_stacodec.fileio.files import read_scp, write_scp
-from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.semantic.tokenizer_info import TokenizerInfo
-from espnet_stacodec.tasks.stacodec import (
-    AlignedPreprocessor,
-    STACodecTask,
-    WholeFramePreprocessor,
-)
+from espnet_stacodec.tasks.stacodec import STACodecTask
 
 
 def weights(path: Path) -> dict[str, Any]:
@@ -286,40 +280,6 @@ def test_espnets_own_task_stops_instead_of_training_without_tokens(
     with pytest.raises(TokenError, match=advice):
         train(saved)
     assert not list((tmp_path / "exp").glob("*.pth"))
-
-
-def test_preprocessing_brings_tokens_to_the_frames_of_the_audio():
-    prepare = AlignedPreprocessor(None, FrameRule(320, 16000), 8)
-
-    def run(samples: int, tokens: list[int]) -> list[int]:
-        data = {"audio": np.zeros(samples, np.float32), "semantic": np.array(tokens, np.int32)}
-        return prepare("utt", data)["semantic"].tolist()
-
-    assert run(640, [3, 4]) == [3, 4]
-    assert run(641, [3, 4]) == [3, 4, 4]
-    assert run(640, [3, 4, 5]) == [3, 4]
-    with pytest.raises(LengthError, match="^utt: 2 semantic tokens for 4 codec frames"):
-        run(1280, [3, 4])
-    for wrong in (8, -1):
-        with pytest.raises(TokenError, match=f"^utt: token {wrong} is outside 0 to 7"):
-            run(640, [3, wrong])
-    assert "semantic" not in prepare("utt", {"audio": np.zeros(4, np.float32)})
-
-
-def test_preprocessing_changes_the_audio_first():
-    """Here it halves it, as a preprocessor that selects a channel or resamples might."""
-    prepare = AlignedPreprocessor(
-        lambda uid, data: data | {"audio": data["audio"][::2]}, FrameRule(320, 16000), None
-    )
-    data = {"audio": np.zeros(1280, np.float32), "semantic": np.array([99, 98])}
-    assert prepare("utt", data)["semantic"].tolist() == [99, 98]
-
-
-def test_espnets_codecs_get_whole_frames():
-    prepare = WholeFramePreprocessor(None, FrameRule(4, 16000))
-    for length, expected in ((3, 4), (4, 4), (5, 8)):
-        audio = prepare("utt", {"audio": np.ones(length, np.float32)})["audio"]
-        assert audio.tolist() == [1.0] * length + [0.0] * (expected - length)
 
 
 def test_frames_that_are_not_as_long_as_the_tokens(toy_task, tmp_path):

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.stacodec import STACodec
+from espnet_stacodec.train.device_check import LoopOptions
 from espnet_stacodec.train.gan_steps import GANSteps
 
 TIMEOUT_SECONDS = 60
@@ -20,17 +21,9 @@ Batch = tuple[list[str], dict[str, torch.Tensor]]
 
 
 @dataclasses.dataclass
-class Options:
-    """The options of ESPnet that the loop reads."""
+class Options(LoopOptions):
+    """The options of ESPnet that loop and validation read."""
 
-    ngpu: int = 0
-    accum_grad: int = 1
-    grad_noise: bool = False
-    grad_clip: float = -1.0
-    grad_clip_type: float = 2.0
-    no_forward_run: bool = False
-    generator_first: bool = False
-    skip_discriminator_prob: float = 0.0
     seed: int = 1
     num_scored_utts: int = 0
 

@@ -6,19 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from espnet_stacodec.evaluation.mutual_information import mutual_information
 from espnet_stacodec.evaluation.report.system import System
 
 # Lines of the training plots: title, and which logged values are drawn.
 TRAINING = {
     "Reconstruction": ("mel_loss", "reconstruct_loss"),
     "Adversary": ("discriminator_loss", "adv_loss", "feat_match_loss"),
-    "Tokens": (
-        "token_loss",
-        "semantic_loss",
-        "semantic_accuracy",
-        "spd_accuracy",
-        "token_accuracy",
-    ),
+    "Tokens": ("token_loss", "token_accuracy"),
     "Scores while training": ("pesq", "stoi"),
 }
 
@@ -38,21 +33,6 @@ def usage(codes: Sequence[np.ndarray], sizes: Sequence[int]) -> dict[str, list[f
         shares.append(100 * float((counts > 0).sum()) / size)
         perplexities.append(float(np.exp(-(probabilities * np.log(probabilities)).sum())))
     return {"share": shares, "perplexity": perplexities}
-
-
-def mutual_information(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Return the mutual information of two sequences (N,) of ids and the entropy of `other`, bits.
-
-    As counted, without a correction for few frames: compare systems on the same frames only.
-    """
-    pairs = np.stack([one, other]).astype(np.int64)
-    joint = np.unique(pairs, axis=1, return_counts=True)[1] / len(one)
-    entropies = [_entropy(np.unique(ids, return_counts=True)[1] / len(ids)) for ids in pairs]
-    return entropies[0] + entropies[1] - _entropy(joint), entropies[1]
-
-
-def _entropy(probabilities: np.ndarray) -> float:
-    return float(-(probabilities * np.log2(probabilities)).sum())
 
 
 def meaning(system: System, codes: Mapping[str, np.ndarray]) -> float | None:

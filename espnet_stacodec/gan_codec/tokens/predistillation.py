@@ -64,6 +64,7 @@ class Predistillation(StepCounter, TokenSource):
         super().__init__()
         if not 0 <= smoothing < 1:
             raise ConfigError(f"{WHERE}: smoothing {smoothing} is outside 0..1.")
+        self.convolution: ConvNeXt | None = None
         if convolution is None:
             self.transformer = construct(
                 WindowedTransformer,
@@ -78,7 +79,6 @@ class Predistillation(StepCounter, TokenSource):
             self.convolution = construct(
                 ConvNeXt, shape | dict(convolution), f"{WHERE}.convolution"
             )
-        self.convolutional = convolution is not None
         self.smoothing = smoothing
         # Known in training only, from the tokenizer's centroids.
         self.neighbours: torch.Tensor | None
@@ -90,7 +90,7 @@ class Predistillation(StepCounter, TokenSource):
 
     def logits(self, latents: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return (B, T, K) logits of the tokens of latents (B, D, T)."""
-        if self.convolutional:
+        if self.convolution is not None:
             return self.convolution(latents.transpose(1, 2), lengths)
         return self.head(self.transformer(latents, lengths).transpose(1, 2))
 

@@ -64,13 +64,6 @@ def test_usage_of_known_codes():
     assert found["perplexity"] == pytest.approx([2.0, 1.0])
 
 
-def test_mutual_information_of_known_sequences():
-    ids = np.array([0, 1, 2, 3] * 50)
-    assert figures.mutual_information(ids, ids) == pytest.approx((2.0, 2.0))
-    assert figures.mutual_information(ids, ids // 2) == pytest.approx((1.0, 1.0))
-    assert figures.mutual_information(ids % 2, ids // 2) == pytest.approx((0.0, 1.0))
-
-
 def test_an_assigned_codebook_has_all_information_of_the_tokens(systems):
     sta = systems[0]
     codes = {utt: sta.codes(utt) for utt in sta.rows}

@@ -1,0 +1,80 @@
+"""What happens to an utterance after ESPnet's own preprocessing."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.iterators.augmentation import Augmentation
+from espnet_stacodec.semantic.token_files import check_tokens
+
+
+class AugmentingPreprocessor:
+    """Runs ESPnet's preprocessing, then changes the audio; its tokens stay those of clean audio.
+
+    Args:
+        preprocess: ESPnet's preprocessing, or None.
+        augmentation: What changes audio.
+    """
+
+    def __init__(self, preprocess: Callable | None, augmentation: Augmentation) -> None:
+        self.preprocess = preprocess
+        self.augmentation = augmentation
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """data: {"audio": (N,), ...}; returns it with other audio of the same length."""
+        data = data if self.preprocess is None else self.preprocess(uid, data)
+        # ESPnet seeds numpy's generator in each of its data workers.
+        return data | {"audio": self.augmentation(data["audio"], np.random)}
+
+
+class AlignedPreprocessor:
+    """Runs ESPnet's preprocessing, then brings the tokens of an utterance to its frames.
+
+    Args:
+        preprocess: ESPnet's preprocessing, or None.
+        frame_rule: The codec's frames.
+        num_tokens: Tokens must be below this, where it is known.
+    """
+
+    def __init__(
+        self, preprocess: Callable | None, frame_rule: FrameRule, num_tokens: int | None
+    ) -> None:
+        self.preprocess = preprocess
+        self.frame_rule = frame_rule
+        self.num_tokens = num_tokens
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """data: {"audio": (N,), "semantic": (T',)}; returns it with "semantic": (T,).
+
+        Raises:
+            LengthError: If T' and T differ by more than a frame.
+            TokenError: If a token is negative or not below `num_tokens`.
+        """
+        data = data if self.preprocess is None else self.preprocess(uid, data)
+        if "semantic" in data:
+            num_frames = self.frame_rule.num_frames(len(data["audio"]))
+            tokens = align_tokens(uid, data["semantic"], num_frames)
+            if self.num_tokens is not None:
+                check_tokens(uid, tokens, self.num_tokens)
+            data["semantic"] = tokens
+        return data
+
+
+class WholeFramePreprocessor:
+    """Runs ESPnet's preprocessing, then pads audio to whole frames, as ESPnet's codecs need it.
+
+    Args:
+        preprocess: ESPnet's preprocessing, or None.
+        frame_rule: The codec's frames.
+    """
+
+    def __init__(self, preprocess: Callable | None, frame_rule: FrameRule) -> None:
+        self.preprocess = preprocess
+        self.frame_rule = frame_rule
+
+    def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """data: {"audio": (N,)}; returns it with "audio": (T * hop,)."""
+        data = data if self.preprocess is None else self.preprocess(uid, data)
+        missing = -len(data["audio"]) % self.frame_rule.hop_samples
+        return data | {"audio": np.pad(data["audio"], (0, missing))}

@@ -1,0 +1,70 @@
+"""What happens to an utterance after ESPnet's own preprocessing."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+from espnet_stacodec.errors import LengthError, TokenError
+from espnet_stacodec.frames import FrameRule
+from espnet_stacodec.iterators.augmentation import Augmentation
+from espnet_stacodec.tasks.preprocessors import (
+    AlignedPreprocessor,
+    AugmentingPreprocessor,
+    WholeFramePreprocessor,
+)
+from espnet_stacodec.tasks.stacodec import STACodecTask
+
+
+def test_preprocessing_brings_tokens_to_the_frames_of_the_audio():
+    prepare = AlignedPreprocessor(None, FrameRule(320, 16000), 8)
+
+    def run(samples: int, tokens: list[int]) -> list[int]:
+        data = {"audio": np.zeros(samples, np.float32), "semantic": np.array(tokens, np.int32)}
+        return prepare("utt", data)["semantic"].tolist()
+
+    assert run(640, [3, 4]) == [3, 4]
+    assert run(641, [3, 4]) == [3, 4, 4]
+    assert run(640, [3, 4, 5]) == [3, 4]
+    with pytest.raises(LengthError, match="^utt: 2 semantic tokens for 4 codec frames"):
+        run(1280, [3, 4])
+    for wrong in (8, -1):
+        with pytest.raises(TokenError, match=f"^utt: token {wrong} is outside 0 to 7"):
+            run(640, [3, wrong])
+    assert "semantic" not in prepare("utt", {"audio": np.zeros(4, np.float32)})
+
+
+def test_preprocessing_changes_the_audio_first():
+    """Here it halves it, as a preprocessor that selects a channel or resamples might."""
+    prepare = AlignedPreprocessor(
+        lambda uid, data: data | {"audio": data["audio"][::2]}, FrameRule(320, 16000), None
+    )
+    data = {"audio": np.zeros(1280, np.float32), "semantic": np.array([99, 98])}
+    assert prepare("utt", data)["semantic"].tolist() == [99, 98]
+
+
+def test_espnets_codecs_get_whole_frames():
+    prepare = WholeFramePreprocessor(None, FrameRule(4, 16000))
+    for length, expected in ((3, 4), (4, 4), (5, 8)):
+        audio = prepare("utt", {"audio": np.ones(length, np.float32)})["audio"]
+        assert audio.tolist() == [1.0] * length + [0.0] * (expected - length)
+
+
+def test_augmentation_changes_the_audio_and_leaves_the_tokens():
+    louder = Augmentation(16000, gain_db=(6, 6))
+    prepare = AugmentingPreprocessor(None, louder)
+    data = {"audio": np.full(640, 0.1, np.float32), "semantic": np.array([3, 4])}
+    made = prepare("utt", data)
+    np.testing.assert_allclose(made["audio"], 0.1 * 10 ** (6 / 20), rtol=1e-5)
+    assert made["semantic"].tolist() == [3, 4]
+    assert data["audio"][0] == np.float32(0.1)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_only_training_audio_is_augmented(train):
+    parser = STACodecTask.get_parser()
+    args = parser.parse_args(["--augmentation_conf", "gain_db=[6,6]", "--output_dir", "unused"])
+    args = argparse.Namespace(**vars(args) | {"fs": 16000, "frame_shift": 320})
+    audio = np.full(640, 0.1, np.float32)
+    made = STACodecTask.build_preprocess_fn(args, train)("utt", {"audio": audio})["audio"]
+    assert np.array_equal(made, audio) != train
