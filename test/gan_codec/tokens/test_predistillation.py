@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation, neighbours
 
 TRANSFORMER = {
@@ -69,6 +70,22 @@ def test_the_share_of_true_tokens_falls_to_nothing():
     assert shares == pytest.approx([1, 0.75, 0.5, 0.25, 0, 0], abs=0.06)
     # The place in the schedule is part of the state, so that a resumed training keeps it.
     assert int(spd.state_dict()["steps"]) == 6
+
+
+def test_parts_of_a_batch_are_given_the_true_tokens_that_the_whole_batch_is():
+    """On ranks and passes: what is drawn is drawn for the whole batch."""
+    whole = BatchSize(items=2, samples=0, frames=20, longest=10)
+    single = BatchSize(items=1, samples=0, frames=10, longest=10)
+    parts = [BatchPart(whole, whole)] + [BatchPart(single, whole, row) for row in (0, 1)]
+    drawn = []
+    for part in parts:
+        spd = build(scheduled_sampling_steps=2)
+        spd.steps.fill_(1)  # half of the frames
+        rows = slice(part.first_item, part.first_item + part.size.items)
+        torch.manual_seed(3)
+        drawn.append(spd(LATENTS[rows], TRUE[rows], None, part).values)
+    assert torch.equal(drawn[0], torch.cat(drawn[1:]))
+    assert not torch.equal(drawn[0], TRUE)
 
 
 def test_the_accuracy_stands_beside_that_of_the_majority_class():
