@@ -21,7 +21,7 @@ REQUIREMENTS = [
     "huggingface_hub>=0.34",
     # Arrays, audio and configurations.
     "numpy>=2.0",
-    "soundfile>=0.12.1",
+    "soundfile>=0.13.0",
     "soxr>=0.5",
     "kaldiio>=2.18.1",
     "safetensors>=0.4.3",

@@ -4,6 +4,7 @@ import base64
 import functools
 import io
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -12,9 +13,22 @@ from matplotlib import image
 
 MEL_BANDS, HOP_SECONDS = 80, 0.01
 LOWEST_DB, HIGHEST_DB = -80.0, 0.0
-# (container, coding, MIME type) of libsndfile: exact while it fits, else as phones send speech.
-FLAC = ("FLAC", "PCM_16", "audio/flac")
-OPUS = ("OGG", "OPUS", "audio/ogg")
+
+
+class Coding(NamedTuple):
+    """How libsndfile writes what a page embeds."""
+
+    name: str
+    container: str
+    subtype: str
+    mime: str
+    compression: float | None = None
+
+
+# Exact while it fits, else Opus of about 80 kbit/s. No FLAC: Chromium cannot seek in the FLAC files
+# of libsndfile, which have no seek table, where less than four seconds follow.
+WAV = Coding("WAV", "WAV", "PCM_16", "audio/wav")
+OPUS = Coding("Opus", "OGG", "OPUS", "audio/ogg", compression=0.7)
 
 
 def data_uri(content: bytes, mime: str) -> str:
@@ -22,29 +36,31 @@ def data_uri(content: bytes, mime: str) -> str:
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
-def encode_audio(wave: np.ndarray, rate: int, kind: tuple[str, str, str]) -> bytes:
+def encode_audio(wave: np.ndarray, rate: int, coding: Coding) -> bytes:
     """Return (N,) samples as the content of a file of one of the kinds above."""
     buffer = io.BytesIO()
-    container, coding, _ = kind
-    soundfile.write(buffer, np.clip(wave, -1, 1), rate, format=container, subtype=coding)
+    soundfile.write(
+        buffer, np.clip(wave, -1, 1), rate, format=coding.container, subtype=coding.subtype,
+        compression_level=coding.compression,
+    )  # fmt: skip
     return buffer.getvalue()
 
 
 def embed_audio(
     waves: Mapping[str, np.ndarray], rate: int, max_bytes: int
 ) -> tuple[dict[str, str], str]:
-    """Return audio as data URIs by name, and what it is coded as: FLAC if that fits, else Opus.
+    """Return audio as data URIs by name, and what it is coded as: WAV if that fits, else Opus.
 
     Args:
         waves: (N,) samples.
         rate: Hz.
         max_bytes: Of all URIs together.
     """
-    for kind in (FLAC, OPUS):
-        files = {name: encode_audio(wave, rate, kind) for name, wave in waves.items()}
+    for coding in (WAV, OPUS):
+        files = {name: encode_audio(wave, rate, coding) for name, wave in waves.items()}
         if sum(map(len, files.values())) * 4 / 3 < max_bytes:
             break
-    return {name: data_uri(file, kind[2]) for name, file in files.items()}, kind[0]
+    return {name: data_uri(file, coding.mime) for name, file in files.items()}, coding.name
 
 
 @functools.cache

@@ -4,6 +4,8 @@ const cards = [...document.querySelectorAll(".card")].map((card) => [...card.que
 let row = 0, column = 0;
 const current = () => cards[row][column];
 const audio = (track) => track.querySelector("audio");
+// A pause that comes before the sound has begun is no error.
+const play = (sound) => sound.play().catch((error) => { if (error.name !== "AbortError") throw error; });
 
 function show(track) {
   const sound = audio(track);
@@ -22,12 +24,12 @@ function select(newRow, newColumn) {
   if (now === before) return;
   audio(now).currentTime = sameCard ? time : 0;
   show(now);
-  if (plays) audio(now).play();
+  if (plays) play(audio(now));
   now.scrollIntoView({ block: "nearest" });
 }
 function toggle() {
   const sound = audio(current());
-  if (sound.paused) sound.play(); else sound.pause();
+  if (sound.paused) play(sound); else sound.pause();
 }
 function tick() {
   show(current());
@@ -43,7 +45,7 @@ cards.forEach((tracks, i) => tracks.forEach((track, j) => {
     if (row === i && column === j) return toggle();
     audio(current()).pause();
     select(i, j);
-    audio(current()).play();
+    play(audio(current()));
   });
   track.querySelector(".picture").addEventListener("click", (event) => {
     const box = event.currentTarget.getBoundingClientRect();
