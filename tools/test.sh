@@ -25,7 +25,8 @@ check shellcheck shellcheck "${scripts[@]}"
 check "ruff check" ruff check
 check "ruff format" ruff format --check
 check mypy mypy
-check pytest python -m pytest "$@"
+# A process for each core, each with tests that stand together, which share fixtures.
+check pytest python -m pytest --numprocesses auto --dist worksteal "$@"
 
 if ((${#failed[@]})); then
     printf 'Failed: %s\n' "${failed[*]}" >&2
