@@ -14,7 +14,7 @@ from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.evaluation.benchmark.systems import NUM_TOKENS, SAMPLE_RATE, WIDTH
-from espnet_stacodec.evaluation.benchmark.timing import side_by_side
+from espnet_stacodec.evaluation.benchmark.timing import has_bfloat16, side_by_side
 from espnet_stacodec.fileio.audio import read_audio, write_audio
 from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.frames import FrameRule
@@ -78,8 +78,9 @@ def compare(threads: int, repeats: int, items: int) -> str:
         "STA without bottleneck": _Trained(_ours(), given),
         "the same without adversary": _Trained(_ours(adversary_start_step=10**6), given),
         "STA": _Trained(_ours(bottleneck={}), given),
-        "STA in bfloat16": _Trained(_ours(bottleneck={}), given, low=True),
     }
+    if has_bfloat16():
+        steps["STA in bfloat16"] = _Trained(_ours(bottleneck={}), given, low=True)
     times = side_by_side(dict(steps), repeats)
     base = times["ESPnet encodec"]
     rows = [[name, f"{t:.2f}", f"{t / base:.2f}"] for name, t in times.items()]

@@ -18,6 +18,7 @@ def test_a_step_of_each(monkeypatch):
         return ours(**params | ({"bottleneck": bottleneck} if "bottleneck" in params else {}))
 
     monkeypatch.setattr(step_benchmark, "_ours", narrow)
+    monkeypatch.setattr(step_benchmark, "has_bfloat16", lambda: True)
     table = step_benchmark.compare(1, 1, 1)
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     assert [row.split("|")[1].strip() for row in rows[1:6]] == [

@@ -8,7 +8,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.evaluation.benchmark import operations
 from espnet_stacodec.evaluation.benchmark.systems import NUM_TOKENS, SAMPLE_RATE, build_generator
-from espnet_stacodec.evaluation.benchmark.timing import matrix_rate, side_by_side
+from espnet_stacodec.evaluation.benchmark.timing import has_bfloat16, matrix_rate, side_by_side
 from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
@@ -52,14 +52,17 @@ def _compare(
     first = tokens and tokens[0]
     codes = codec.encode(waves, SAMPLE_RATE, tokens, 1)
     lengths = [samples] * FILES
+    of_bfloat16 = {
+        "bfloat16": lambda: low.encode(waves[0], SAMPLE_RATE, first),
+        "decode bfloat16": lambda: low.decode(codes[0], samples),
+    }
     with torch.inference_mode():
         times = side_by_side(
             {
                 "encode": lambda: codec.encode(waves[0], SAMPLE_RATE, first),
-                "bfloat16": lambda: low.encode(waves[0], SAMPLE_RATE, first),
                 "decode": lambda: codec.decode(codes[0], samples),
-                "decode bfloat16": lambda: low.decode(codes[0], samples),
-            },
+            }
+            | (of_bfloat16 if has_bfloat16() else {}),
             repeats,
         )
         of_files = side_by_side(
@@ -72,7 +75,6 @@ def _compare(
             max(1, repeats // 3),
         )
     equal = _equal(codes, codec.encode(waves, SAMPLE_RATE, tokens, FILES))
-    equal_low = _equal(codes[:1], [low.encode(waves[0], SAMPLE_RATE, first)])
     together = f"{FILES} files together, each"
 
     def row(work: str, base: float, way: str, found: float, same: str = "-") -> list[object]:
@@ -81,10 +83,14 @@ def _compare(
     each = {key: value / FILES for key, value in of_files.items()}
     rows = [
         row("encode", each["encode 1"], together, each["encode"], f"{equal:.2f}"),
-        row("encode", times["encode"], "bfloat16", times["bfloat16"], f"{equal_low:.2f}"),
         row("decode", each["decode 1"], together, each["decode"]),
-        row("decode", times["decode"], "bfloat16", times["decode bfloat16"]),
     ]
+    if has_bfloat16():
+        equal_low = _equal(codes[:1], [low.encode(waves[0], SAMPLE_RATE, first)])
+        rows += [
+            row("encode", times["encode"], "bfloat16", times["bfloat16"], f"{equal_low:.2f}"),
+            row("decode", times["decode"], "bfloat16", times["decode bfloat16"]),
+        ]
     limits: list[list[object]] = []
     for work, run in (
         ("encode", lambda: codec.encode(waves[0], SAMPLE_RATE, first)),

@@ -37,6 +37,11 @@ def matrix_rate(repeats: int) -> float:
     return 2 * MATRIX_SIZE**3 / seconds / 1e9
 
 
+def has_bfloat16() -> bool:
+    """Return whether this CPU computes bfloat16; emulated, it is ten times slower than float32."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def warn_of_load() -> None:
     """Log what else the machine does: with that, times say little."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1

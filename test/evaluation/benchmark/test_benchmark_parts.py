@@ -65,12 +65,15 @@ def test_operations_counted_by_hand():
     assert found.total == sum(found.by_kind.values())
 
 
-def test_coding(small, monkeypatch):
+@pytest.mark.parametrize("has", [False, True])
+def test_coding(small, monkeypatch, has):
     spd = {"bottleneck": TRANSFORMER, "predistillation": {"transformer": TRANSFORMER}}
     monkeypatch.setattr(coding, "CODECS", {"SPD": spd})
     monkeypatch.setattr(coding, "FILES", 2)
+    monkeypatch.setattr(coding, "has_bfloat16", lambda: has)
     table = coding.compare(0.2, 1, 1)
-    assert columns(table, "way") == 2 * ["2 files together, each", "bfloat16"]
+    low = 2 * ["bfloat16"] if has else []
+    assert columns(table, "way") == 2 * ["2 files together, each"] + low
     assert 90 < float(columns(table, "equal codes (%)")[0]) <= 100
     assert all(float(ratio) > 0 for ratio in columns(table, "ratio"))
 
