@@ -16,7 +16,7 @@ ORDER = [
     {"parallel"},
     {"fileio"},
     {"data_prep", "semantic", "gan_codec", "encoder"},
-    {"iterators"},
+    {"iterators", "streaming"},
     {"pretrained"},
     {"inference"},
     {"evaluation", "frontend", "downstream"},

@@ -12,9 +12,15 @@ from espnet_stacodec.bin import _cli, _probe, _report, _score
 from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
+    from espnet_stacodec.inference.audio_coding import AudioCoding
     from espnet_stacodec.inference.file_coding import FileCoder
 
 BENCHMARKS = ("encode", "tokens", "training", "files")
+# Options that a stream does not have, and their defaults.
+FILE_OPTIONS = {
+    **{"root": None, "nj": 1, "batch_size": 1, "overwrite": False, "strict": False},
+    "format": "wav",
+}
 MODEL_HELP = (
     "name of a shipped codec, experiment folder, archive, or Hugging Face repository (default:"
     f" {DEFAULT_NAME}, which is shipped)"
@@ -43,7 +49,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def _add_encode(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(work=_encode)
-    _add_files_arguments(parser, "audio files")
+    _add_files_arguments(
+        parser,
+        "audio files",
+        "with the input -: raw audio from standard input (16-bit little-endian mono at the codec's"
+        " rate) to codes on standard output, as it comes; needs a causal codec",
+    )
     parser.add_argument(
         "--n_codebooks", type=int, help="how many codebooks to write (default: all)"
     )
@@ -52,15 +63,20 @@ def _add_encode(parser: argparse.ArgumentParser) -> None:
 
 def _add_decode(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(work=_decode)
-    _add_files_arguments(parser, ".npz files")
+    _add_files_arguments(
+        parser,
+        ".npz files",
+        "with the input -: what `encode --stream` writes, from standard input to raw audio on"
+        " standard output, as it comes",
+    )
     parser.add_argument(
         "--format", choices=("wav", "flac"), default="wav", help="16-bit (default: wav)"
     )
     _add_model_arguments(parser)
 
 
-def _add_files_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
-    """Add what commands for many files have in common."""
+def _add_files_arguments(parser: argparse.ArgumentParser, kind: str, stream: str) -> None:
+    """Add what commands for many files have in common; `stream` is the help of that option."""
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -68,7 +84,9 @@ def _add_files_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
         help=f"{kind}; folders of them; lists (.txt or .lst, a path in each line); - for a list"
         " from standard input",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="folder to write to")
+    target.add_argument("--stream", action="store_true", help=stream)
     parser.add_argument(
         "--root",
         type=Path,
@@ -158,6 +176,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _encode(args: argparse.Namespace) -> None:
+    if args.stream:
+        from espnet_stacodec.inference.pipes import encode_pipe
+
+        codec = _streaming_codec(args)
+        encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
+        return
     from espnet_stacodec.inference.file_coding import FileEncoder
 
     source = _source(args)
@@ -166,11 +190,35 @@ def _encode(args: argparse.Namespace) -> None:
 
 
 def _decode(args: argparse.Namespace) -> None:
+    if args.stream:
+        from espnet_stacodec.inference.pipes import decode_pipe
+
+        decode_pipe(_streaming_codec(args), sys.stdin.buffer, sys.stdout.buffer)
+        return
     from espnet_stacodec.inference.file_coding import FileDecoder
 
     source = _source(args)
     options = (args.device, args.model_file, args.precision, args.batch_size, args.format)
     _code(args, FileDecoder(source, *options))
+
+
+def _streaming_codec(args: argparse.Namespace) -> "AudioCoding":
+    """Load the codec of a stream.
+
+    Raises:
+        ConfigError: If the options are not those of a stream, or it cannot be loaded.
+    """
+    from espnet_stacodec.errors import ConfigError
+    from espnet_stacodec.inference.audio_coding import AudioCoding
+
+    if args.inputs != ["-"]:
+        raise ConfigError("--stream reads standard input: give - as the only input.")
+    given = [name for name, value in FILE_OPTIONS.items() if getattr(args, name, value) != value]
+    if given:
+        raise ConfigError(f"--stream takes no --{given[0]}, which is for files; leave it out.")
+    return AudioCoding.from_pretrained(
+        _source(args), args.device, args.model_file, precision=args.precision
+    )
 
 
 def _code(args: argparse.Namespace, coder: "FileCoder") -> None:
@@ -219,6 +267,7 @@ def _info(args: argparse.Namespace) -> None:
         f" ({codec.bits_per_second() / 1000:.2f} kbit/s)",
         "semantic tokens": tokens,
         "parameters": f"{weights / 1e6:.2f} million",
+        "streaming": codec.streaming_in_words,
     }
     card = experiment.folder / CARD_NAME
     if card.is_file():

@@ -49,11 +49,7 @@ class Codes:
 
     def check_codec(self, fingerprint: str) -> None:
         """Raise TokenError if another codec than that of `fingerprint` made the codes."""
-        if self.fingerprint != fingerprint:
-            raise TokenError(
-                f"these codes were made by codec {self.fingerprint}, not by {fingerprint}; decode"
-                " them with the codec that made them."
-            )
+        check_fingerprint(self.fingerprint, fingerprint)
 
     def save(self, path: Path | str) -> None:
         """Write an .npz file with one array per attribute, whole or not at all."""
@@ -90,6 +86,15 @@ class Codes:
             raise TokenError(
                 f"{path}: not a readable file of codes ({reason}); make it with `stacodec encode`."
             ) from error
+
+
+def check_fingerprint(made_by: str, fingerprint: str) -> None:
+    """Raise TokenError if codes that one codec made are to be decoded by another one."""
+    if made_by != fingerprint:
+        raise TokenError(
+            f"these codes were made by codec {made_by}, not by {fingerprint}; decode them with the"
+            " codec that made them."
+        )
 
 
 def _compact(codes: np.ndarray) -> np.ndarray:

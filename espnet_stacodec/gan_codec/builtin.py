@@ -48,6 +48,7 @@ class BuiltinGenerator(nn.Module):
         #: What decides codes and audio besides the weights.
         self.settings = {"codec": type(codec).__name__, **meta}
         self.windows: list[Windows] = []  # there is no transformer
+        self.causal = False
 
     def codes(
         self,

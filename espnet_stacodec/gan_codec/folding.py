@@ -22,7 +22,9 @@ def fold(generator: nn.Module) -> None:
     if isinstance(generator, STACodecGenerator):
         for network in (generator.encoder, generator.decoder):
             _activate_in_place(network)
-            _fold_padding(network, whole_strides=generator.pads_waveform)
+            # Causal convolutions are padded on one side, which torch's cannot do themselves.
+            if not generator.causal:
+                _fold_padding(network, whole_strides=generator.pads_waveform)
 
 
 def fold_weight_norm(model: nn.Module) -> None:

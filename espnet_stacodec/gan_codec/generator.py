@@ -15,6 +15,7 @@ from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
+from espnet_stacodec.gan_codec.causal import CausalBottleneck, CausalTransformer
 from espnet_stacodec.gan_codec.lengths import length_mask
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
@@ -72,7 +73,7 @@ class STACodecGenerator(nn.Module):
         n_filters: Width of SEANet's outermost convolutions.
         ratios: Strides of SEANet's decoder, outermost last; their product is the hop (samples).
         lstm_layers: LSTM layers in SEANet's encoder and decoder; 0 for none.
-        bidirectional: Whether the LSTMs read both ways.
+        bidirectional: Whether the LSTMs read both ways; None: unless the codec is causal.
         n_codebooks: Layers of the residual quantizer.
         codebook_size: Entries per codebook.
         assignment: "sta" (first layer assigned), "frozen" (assigned, entries not trained) or
@@ -89,6 +90,9 @@ class STACodecGenerator(nn.Module):
             its own input, as released weights expect).
         spectral: {"encoder": arguments of `SpectralEncoder`, "decoder": of `SpectralDecoder`},
             which take the place of SEANet; None for SEANet.
+        causal: Whether no frame depends on later ones, but for what the transformers look ahead,
+            so that the codec can stream. Its transformers are `CausalBottleneck` and
+            `CausalTransformer`, whose arguments `bottleneck` and `predistillation` then take.
 
     Raises:
         ConfigError: If an option is unknown or out of its range, or options do not go together.
@@ -101,7 +105,7 @@ class STACodecGenerator(nn.Module):
         n_filters: int = 64,
         ratios: Sequence[int] = (8, 5, 4, 2),
         lstm_layers: int = 2,
-        bidirectional: bool = True,
+        bidirectional: bool | None = None,
         n_codebooks: int = 8,
         codebook_size: int = 1024,
         assignment: str = "sta",
@@ -113,6 +117,7 @@ class STACodecGenerator(nn.Module):
         distillation: Mapping[str, Any] | None = None,
         input_padding: str = "waveform",
         spectral: Mapping[str, Any] | None = None,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         if n_codebooks < 1:
@@ -124,6 +129,9 @@ class STACodecGenerator(nn.Module):
                 f"{WHERE}: input_padding '{input_padding}' is unknown; known are"
                 f" {', '.join(INPUT_PADDINGS)}."
             )
+        if causal:
+            _check_causal(bidirectional, input_padding, spectral)
+        self.causal = causal
         self.pads_waveform = input_padding == "waveform"
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
         self.encoder: nn.Module
@@ -131,8 +139,9 @@ class STACodecGenerator(nn.Module):
         if spectral is None:
             sizes = {"n_filters": n_filters, "ratios": list(ratios), "lstm": lstm_layers}
             sizes |= {"dimension": dimension}
-            self.encoder = build_seanet(SEANetEncoder, bidirectional, **sizes)
-            self.decoder = build_seanet(SEANetDecoder, bidirectional, **sizes)
+            both_ways = not causal if bidirectional is None else bidirectional
+            self.encoder = build_seanet(SEANetEncoder, both_ways, causal=causal, **sizes)
+            self.decoder = build_seanet(SEANetDecoder, both_ways, causal=causal, **sizes)
         else:
             if not self.pads_waveform:
                 raise ConfigError(f"{WHERE}: spectral needs input_padding 'waveform'.")
@@ -144,7 +153,12 @@ class STACodecGenerator(nn.Module):
                 )
                 for part, network in (("encoder", SpectralEncoder), ("decoder", SpectralDecoder))
             )
-        self.bottleneck = _optional(Bottleneck, bottleneck, {"dimension": dimension}, "bottleneck")
+        transformer: Callable[..., Bottleneck | CausalBottleneck] = (
+            CausalBottleneck if causal else Bottleneck
+        )
+        self.bottleneck: Bottleneck | CausalBottleneck | None = _optional(
+            transformer, bottleneck, {"dimension": dimension}, "bottleneck"
+        )
         if self.bottleneck is not None:
             self.bottleneck.begin_as_identity()
         codebook = dict(codebook or {})
@@ -157,7 +171,9 @@ class STACodecGenerator(nn.Module):
         self.quantizer = ResidualQuantizer([first, *others], dropout=quantizer_dropout)
         tokens = {"dimension": dimension, "num_tokens": semantic_clusters}
         self.token_source: TokenSource = NoTokens() if assignment == "none" else GivenTokens()
-        predicted = _optional(Predistillation, predistillation, tokens, "predistillation")
+        predicted = _optional(
+            Predistillation, predistillation, tokens | {"causal": causal}, "predistillation"
+        )
         if predicted is not None:
             if assignment == "none":
                 raise ConfigError(
@@ -208,8 +224,9 @@ class STACodecGenerator(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """What decides codes and audio besides the weights."""
-        transformers = (m for m in self.modules() if isinstance(m, WindowedTransformer))
-        return {
+        kinds = (WindowedTransformer, CausalTransformer)
+        transformers = (m for m in self.modules() if isinstance(m, kinds))
+        settings = {
             "sample_rate": self.frame_rule.sample_rate,
             "hop_samples": self.frame_rule.hop_samples,
             "pads_waveform": self.pads_waveform,
@@ -217,6 +234,7 @@ class STACodecGenerator(nn.Module):
             "tokens": type(self.token_source).__name__,
             "transformers": [transformer.settings for transformer in transformers],
         }
+        return settings | ({"causal": True} if self.causal else {})
 
     @property
     def windows(self) -> list[Windows]:
@@ -283,6 +301,19 @@ class STACodecGenerator(nn.Module):
     def decode(self, codes: torch.Tensor, num_frames: torch.Tensor | None = None) -> torch.Tensor:
         """Return the audio (B, 1, T * hop) of codes (n, B, T) of the first n codebooks."""
         return self.decoder(self.quantizer.decode(codes), num_frames)
+
+
+def _check_causal(
+    bidirectional: bool | None, input_padding: str, spectral: Mapping[str, Any] | None
+) -> None:
+    """Raise ConfigError for what needs the future."""
+    for wrong, option in (
+        (bidirectional, "bidirectional: true (its LSTMs would read backward)"),
+        (spectral is not None, "spectral (its spectra are centred on their frames)"),
+        (input_padding != "waveform", f"input_padding '{input_padding}'"),
+    ):
+        if wrong:
+            raise ConfigError(f"{WHERE}: causal does not go with {option}; leave that out.")
 
 
 def _optional[T](

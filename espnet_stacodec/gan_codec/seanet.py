@@ -111,7 +111,14 @@ class SEANet(nn.Module):
 def build_seanet(
     network: Callable[..., SEANetEncoder | SEANetDecoder], bidirectional: bool, **sizes: Any
 ) -> SEANet:
-    """Build the paper's SEANet: zero padding, true skips, residual kernels of 3."""
+    """Build the paper's SEANet: zero padding, true skips, residual kernels of 3.
+
+    Args:
+        network: `SEANetEncoder` or `SEANetDecoder`.
+        bidirectional: Whether its LSTM reads both ways.
+        sizes: Further arguments of the network, `causal` among them: convolutions then are padded
+            on the left, transposed ones trimmed on the right.
+    """
     return SEANet(
         network(pad_mode="constant", true_skip=True, residual_kernel_size=3, **sizes),
         bidirectional,

@@ -42,6 +42,33 @@ def to_waveform(
             type, or of a rate that no speech has.
     """
     rate = check_rate(sample_rate, where)
+    samples = _to_mono(wave, where)
+    if len(samples):
+        if clipped := _check_samples(samples, where):
+            logging.warning("%s: %s", where, clipped)
+        if rate != target_rate:
+            resampled = resample(samples.cpu().numpy(), rate, target_rate, where)
+            samples = torch.from_numpy(resampled).to(samples.device)
+    # Resampling may leave nothing of a sample or two.
+    if not len(samples):
+        raise DataError(f"{where}: there are no samples in it.")
+    return samples
+
+
+def to_piece(wave: Wave, where: str) -> torch.Tensor:
+    """Return (N,) float32 samples of a piece of a stream, at the codec's rate; N may be 0.
+
+    Raises:
+        DataError: As `to_waveform` does.
+    """
+    samples = _to_mono(wave, where)
+    if len(samples):
+        _check_samples(samples, where)
+    return samples
+
+
+def _to_mono(wave: Wave, where: str) -> torch.Tensor:
+    """Return (N,) float32 samples of a wave (N,) or (1, N)."""
     samples = _to_float(_to_tensor(wave, where), where)
     if samples.dim() == 2 and len(samples) == 1:
         samples = samples[0]
@@ -49,14 +76,6 @@ def to_waveform(
         raise DataError(
             f"{where}: expected one channel (N,), got shape {tuple(samples.shape)}; mix it down."
         )
-    if len(samples):
-        _check_samples(samples, where)
-        if rate != target_rate:
-            resampled = resample(samples.cpu().numpy(), rate, target_rate, where)
-            samples = torch.from_numpy(resampled).to(samples.device)
-    # Resampling may leave nothing of a sample or two.
-    if not len(samples):
-        raise DataError(f"{where}: there are no samples in it.")
     return samples
 
 
@@ -90,15 +109,14 @@ def _wrong_type(where: str, dtype: object) -> DataError:
     )
 
 
-def _check_samples(samples: torch.Tensor, where: str) -> None:
-    """Raise DataError for samples (N,) that are not finite or far too loud; log clipping."""
+def _check_samples(samples: torch.Tensor, where: str) -> str:
+    """Return a remark about clipping; raise DataError for samples (N,) not finite or too loud."""
     levels = samples.abs()
     peak = float(levels.max())
     if not np.isfinite(peak):
         count = int((~samples.isfinite()).sum())
         raise DataError(f"{where}: {count} samples are NaN or infinite.")
-    if clipped := check_level(peak, lambda limit: float((levels >= limit).float().mean()), where):
-        logging.warning("%s: %s", where, clipped)
+    return check_level(peak, lambda limit: float((levels >= limit).float().mean()), where)
 
 
 def to_codes(

@@ -15,6 +15,7 @@ from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.inference.computing import PRECISIONS
 from espnet_stacodec.inference.decoding import Decoding
 from espnet_stacodec.inference.encoding import Encoding
+from espnet_stacodec.inference.streaming import Streaming
 from espnet_stacodec.pretrained.checkpoint import codec_fingerprint, load_codec
 from espnet_stacodec.pretrained.codec_tokenizer import CodecTokenizer
 from espnet_stacodec.pretrained.experiment import Experiment
@@ -32,7 +33,7 @@ def load_once(
     return AudioCoding.from_pretrained(source, device, model_file, precision=precision)
 
 
-class AudioCoding(Encoding, Decoding):
+class AudioCoding(Encoding, Decoding, Streaming):
     """A trained codec: audio to codes and back.
 
     ESPnet's class of the same name (espnet2.bin.gan_codec_inference) knows audio only; this one

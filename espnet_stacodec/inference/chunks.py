@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from espnet_stacodec.frames import FrameRule, Piece, cut_into_pieces
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.windows import Windows
+from espnet_stacodec.streaming import long_audio
 
 if TYPE_CHECKING:
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     Generator = STACodecGenerator | BuiltinGenerator
 
-# Longer audio is cut. What convolutions and LSTMs see beyond the context hardly matters; what a
-# transformer makes of the end of a piece reaches as far back as one of its windows.
+# Longer audio is cut; a causal codec makes of it what it makes of the whole. Of another one,
+# what convolutions and LSTMs see beyond the context hardly matters; what a transformer makes of the
+# end of a piece reaches as far back as one of its windows.
 PIECE_SECONDS = 60
 CONTEXT_SECONDS = 4
 
@@ -87,7 +89,7 @@ def encode(
     items = [
         _Item(index, piece, wave[rule.num_samples(piece.start) : rule.num_samples(piece.stop)])
         for index, wave in enumerate(waves)
-        for piece in pieces_of(rule.num_frames(len(wave)), rule, generator.windows)
+        for piece in _pieces(generator, rule.num_frames(len(wave)), generator.windows)
     ]
 
     def run(batch: Sequence[_Item]) -> Iterator[torch.Tensor]:
@@ -95,6 +97,13 @@ def encode(
         for item in batch:
             if (whole := tokens(item.index)) is not None:
                 given.append(whole[item.piece.start : item.piece.stop].to(device))
+        if _is_long(generator, batch, rule.hop_samples):
+            for row, item in enumerate(batch):
+                made = long_audio.encode(
+                    generator, item.signal.to(device), given[row] if given else None
+                )
+                yield made.to(item.signal.device)
+            return
         codes = generator.codes(
             pad_sequence([item.signal.to(device) for item in batch], True).unsqueeze(1),
             pad_sequence(given, True, PADDED_CODE) if given else None,
@@ -114,10 +123,15 @@ def decode(
     items = [
         _Item(index, piece, whole[:, piece.start : piece.stop])
         for index, whole in enumerate(codes)
-        for piece in pieces_of(whole.shape[1], rule)
+        for piece in _pieces(generator, whole.shape[1])
     ]
 
     def run(batch: Sequence[_Item]) -> Iterator[torch.Tensor]:
+        if _is_long(generator, batch, 1):
+            for item in batch:
+                made = long_audio.decode(generator, item.signal.to(device))
+                yield made.to(item.signal.device)
+            return
         padded = pad_sequence([item.signal.to(device).T for item in batch], False, PADDED_CODE)
         audio = generator.decode(padded.permute(2, 1, 0), _lengths(batch, device))
         for row, item in enumerate(batch):
@@ -125,6 +139,30 @@ def decode(
             yield audio[row, 0, first:last].to(item.signal.device)
 
     return _in_batches(items, run, batch_size, len(codes), "decode")
+
+
+def _pieces(
+    generator: "Generator", num_frames: int, windows: Sequence[Windows] = ()
+) -> list[Piece]:
+    """Return the pieces in which a generator sees audio; a causal one sees all of it."""
+    if generator.causal:
+        return [Piece(0, num_frames, 0, num_frames)]
+    return pieces_of(num_frames, generator.frame_rule, windows)
+
+
+def _is_long(
+    generator: "Generator", batch: Sequence[_Item], frame: int
+) -> TypeGuard["STACodecGenerator"]:
+    """Return whether a causal generator goes through a batch step by step.
+
+    Args:
+        generator: The generator.
+        batch: Its items.
+        frame: Length of a frame, in what their lengths are counted in.
+    """
+    rule = generator.frame_rule
+    limit = rule.num_frames(PIECE_SECONDS * rule.sample_rate) * frame
+    return generator.causal and max(item.length for item in batch) > limit
 
 
 def _lengths(batch: Sequence[_Item], device: torch.device) -> torch.Tensor | None:

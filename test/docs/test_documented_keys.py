@@ -15,6 +15,7 @@ from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
 from espnet_stacodec.gan_codec import stacodec
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck
+from espnet_stacodec.gan_codec.causal import CausalBottleneck
 from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
@@ -33,7 +34,8 @@ GIVEN = {
     "generator_params": {"sample_rate"},
     "codebook": {"size", "dim"},
     "bottleneck": {"dimension"},
-    "predistillation": {"dimension", "num_tokens"},
+    "bottleneck of a causal codec": {"dimension"},
+    "predistillation": {"dimension", "num_tokens", "causal"},
     "distillation": {"dimension", "num_tokens", "feature_dim"},
     "mel_loss_params": {"sample_rate"},
     "spectral.encoder": {"dimension", "hop_samples"},
@@ -46,6 +48,7 @@ PARTS: dict[str, Callable] = {
     "`generator_params`": STACodecGenerator,
     "`codebook`": Codebook,
     "`bottleneck`": Bottleneck,
+    "`bottleneck` of a causal codec": CausalBottleneck,
     "`predistillation`": Predistillation,
     "`masking`": SpanMask,
     "`distillation`": Distillation,
@@ -83,7 +86,7 @@ def defaults(part: Callable) -> dict[str, Any]:
 
 @pytest.mark.parametrize("heading", PARTS)
 def test_keys_and_defaults_of_a_part(heading):
-    given = GIVEN.get(heading.strip("`"), set())
+    given = GIVEN.get(heading.replace("`", ""), set())
     expected = {k: v for k, v in defaults(PARTS[heading]).items() if k not in given}
     assert documented(heading) == expected
 

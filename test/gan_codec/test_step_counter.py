@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from espnet_stacodec.gan_codec.bottleneck import Bottleneck
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.stacodec import STACodec
 from espnet_stacodec.gan_codec.step_counter import StepCounter
@@ -80,7 +81,7 @@ def test_a_window_that_needs_no_filling_has_no_mask_to_be_looked_at(tiny_codec_c
     params = tiny_codec_conf["generator_params"] | {"assignment": "none"}
     generator = STACodecGenerator(16000, **params, bottleneck=sizes)
     masks = []
-    assert generator.bottleneck is not None
+    assert isinstance(generator.bottleneck, Bottleneck)
     transformer = generator.bottleneck.transformer
     transformer.register_forward_pre_hook(
         lambda module, args, kwargs: masks.append(kwargs["src_key_padding_mask"]),

@@ -3,7 +3,7 @@
 STACodec, arXiv 2602.06180.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import WindowedTransformer
+from espnet_stacodec.gan_codec.causal import CausalTransformer, Memory
 from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.distributed import all_reduce_sum
 from espnet_stacodec.gan_codec.lengths import length_mask
@@ -30,7 +31,7 @@ class Predistillation(StepCounter, TokenSource):
     Args:
         dimension: Channels of the encoder's output, D.
         num_tokens: Number of different tokens, K.
-        transformer: Arguments of `WindowedTransformer`.
+        transformer: Arguments of `WindowedTransformer`, or of `CausalTransformer`.
         convolution: Arguments of a `ConvNeXt` stack, which takes the transformer's place: less to
             compute, and it sees the same neighbours wherever long audio is cut. None for none.
         masking: Arguments of `SpanMask`, which hides parts of the input in training.
@@ -40,9 +41,11 @@ class Predistillation(StepCounter, TokenSource):
             always the true token, so that only the audio of unseen speech meets predictions.
         smoothing: Share of the target that goes to other tokens than the true one, more to those
             whose centroids are close (`neighbours`): a frame between two clusters is no mistake.
+        causal: Whether the transformer is a causal one: that of the whole codec.
 
     Raises:
-        ConfigError: If both networks are configured, or `smoothing` is not in 0..1.
+        ConfigError: If both networks are configured, if a convolution, which sees the future, is
+            to be causal, or if `smoothing` is not in 0..1.
     """
 
     # In the state, so that a resumed training goes on with the same share of true tokens.
@@ -60,20 +63,29 @@ class Predistillation(StepCounter, TokenSource):
         scheduled_sampling_steps: int | None = 0,
         convolution: Mapping[str, Any] | None = None,
         smoothing: float = 0.0,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:
             raise ConfigError(f"{WHERE}: smoothing {smoothing} is outside 0..1.")
         self.convolution: ConvNeXt | None = None
         if convolution is None:
-            self.transformer = construct(
-                WindowedTransformer,
+            network: Callable[..., WindowedTransformer | CausalTransformer] = (
+                CausalTransformer if causal else WindowedTransformer
+            )
+            self.transformer: WindowedTransformer | CausalTransformer = construct(
+                network,
                 {"dimension": dimension, **(transformer or {})},
                 f"{WHERE}.transformer",
             )
             self.head = nn.Linear(dimension, num_tokens)
         elif transformer is not None:
             raise ConfigError(f"{WHERE}: give either transformer or convolution.")
+        elif causal:
+            raise ConfigError(
+                f"{WHERE}: convolution sees later frames, which a causal codec does not; give"
+                " transformer."
+            )
         else:
             shape = {"inputs": dimension, "outputs": num_tokens}
             self.convolution = construct(
@@ -93,6 +105,17 @@ class Predistillation(StepCounter, TokenSource):
         if self.convolution is not None:
             return self.convolution(latents.transpose(1, 2), lengths)
         return self.head(self.transformer(latents, lengths).transpose(1, 2))
+
+    def step(self, latents: torch.Tensor, memory: Memory, name: str) -> torch.Tensor:
+        """Return the tokens (B, F') of the next frames; arguments as of `CausalTransformer.step`.
+
+        Raises:
+            ConfigError: If the transformer is not causal.
+        """
+        if not isinstance(self.transformer, CausalTransformer):
+            raise ConfigError(f"{WHERE}: only the transformer of a causal codec takes steps.")
+        context = self.transformer.step(latents, memory, name)
+        return self.head(context.transpose(1, 2)).argmax(2)
 
     def forward(
         self,

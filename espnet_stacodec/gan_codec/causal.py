@@ -1,0 +1,267 @@
+"""Transformers that see the past of a frame, and at most a few frames of its future.
+
+They take the place of `bottleneck.WindowedTransformer` in a codec that streams. The same weights
+run in two ways with equal results: on whole sequences, with masks (`forward`), and on frames as
+they come, with what is remembered of earlier ones (`step`).
+"""
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.gan_codec.bottleneck import FIRST_CONTEXT, SKIP
+from espnet_stacodec.gan_codec.lengths import length_mask
+
+HIGHEST_LOOKAHEAD = 8  # frames
+ROTARY_BASE = 10000.0
+#: What streams remember, by name: tensors (B, ...), one row a stream, zeros where it begins.
+Memory = MutableMapping[str, torch.Tensor]
+#: From queries, keys and values, and the index of the layer, to its output; (B, heads, F, d) each.
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
+
+
+class CausalTransformer(nn.Module):
+    """A transformer in which a frame attends to a limited number of frames before it.
+
+    The frames that it may look ahead are seen in its first projection only, so that any number of
+    layers looks ahead as far as one. Past the end of the audio they are zeros. Positions are rotary
+    (RoFormer, arXiv 2104.09864): only distances count, so that they never run out.
+
+    Args:
+        dimension: Channels in and out, D.
+        hidden: Hidden size, H.
+        layers: Transformer layers.
+        heads: Attention heads.
+        feed_forward: Width of the feed-forward layers.
+        context_frames: Frames that one attends to, itself among them.
+        lookahead_frames: Later frames that the output of a frame depends on, 0 to 8.
+
+    Raises:
+        ConfigError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        hidden: int = 768,
+        layers: int = 8,
+        heads: int = 16,
+        feed_forward: int = 2048,
+        context_frames: int = 250,
+        lookahead_frames: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= lookahead_frames <= HIGHEST_LOOKAHEAD:
+            raise ConfigError(
+                f"A causal transformer cannot look {lookahead_frames} frames ahead; give"
+                f" lookahead_frames in 0..{HIGHEST_LOOKAHEAD}."
+            )
+        if context_frames < 1:
+            raise ConfigError(
+                f"A causal transformer cannot attend to {context_frames} frames; give"
+                " context_frames of 1 or more."
+            )
+        if hidden % (2 * heads):
+            raise ConfigError(
+                f"A causal transformer cannot divide hidden {hidden} among {heads} heads of rotary"
+                f" positions; give a multiple of {2 * heads}."
+            )
+        self.heads = heads
+        self.context_frames = context_frames
+        self.lookahead_frames = lookahead_frames
+        self.in_projection = nn.Linear(dimension * (lookahead_frames + 1), hidden)
+        self.blocks = nn.ModuleList(_Block(hidden, heads, feed_forward) for _ in range(layers))
+        self.norm = nn.LayerNorm(hidden)
+        self.out_projection = nn.Linear(hidden, dimension)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the output besides the weights."""
+        return {"context_frames": self.context_frames, "heads": self.heads}
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Transform whole sequences.
+
+        Args:
+            x: (B, D, T).
+            lengths: (B,) valid frames; None if all T are.
+
+        Returns:
+            (B, D, T); what stands past the end of an item is undefined.
+        """
+        if lengths is not None:
+            # What is looked ahead at past the end of an item is zeros, as if it were alone.
+            x = x * length_mask(lengths, x.shape[2]).unsqueeze(1)
+        positions = torch.arange(x.shape[2])
+        rotation = self._rotation(positions, x.device)
+        mask = self._visible(positions[:, None], positions).to(x.device)
+
+        def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: int) -> torch.Tensor:
+            return _attention(_rotate(q, rotation), _rotate(k, rotation), v, mask)
+
+        return self._run(nn.functional.pad(x, (0, self.lookahead_frames)), attend)
+
+    def memory(self, streams: int, step_frames: int, name: str, device: torch.device) -> Memory:
+        """Return what new streams remember.
+
+        Args:
+            streams: How many they are, B.
+            step_frames: The most frames of a step.
+            name: Begins the names of what is remembered.
+            device: Of what is computed with; numbers stay on the CPU.
+        """
+        hidden, places = self.norm.normalized_shape[0], self.context_frames + step_frames - 1
+        dimension = self.out_projection.out_features
+        shape = (streams, len(self.blocks), self.heads, places, hidden // self.heads)
+        return {
+            f"{name}.ahead": torch.zeros(streams, dimension, self.lookahead_frames, device=device),
+            f"{name}.keys": torch.zeros(shape, device=device),
+            f"{name}.values": torch.zeros(shape, device=device),
+            # From 1, as 0 is a place that holds no frame yet.
+            f"{name}.positions": torch.zeros(streams, places, dtype=torch.long),
+            f"{name}.received": torch.zeros(streams, dtype=torch.long),
+        }
+
+    def step(self, x: torch.Tensor, memory: Memory, name: str) -> torch.Tensor:
+        """Transform the next frames of streams.
+
+        Args:
+            x: (B, D, F), at most as many as `memory` was made for. After the last frames of a
+                stream, zeros for those that are looked ahead at.
+            memory: What the streams remember, which is changed. They have received equally many
+                frames, or all of them more than are looked ahead at.
+            name: As for `memory`.
+
+        Returns:
+            (B, D, F') of the frames that now are known to be complete; F' is below F at the
+            start of a stream that looks ahead.
+        """
+        received = memory[f"{name}.received"]
+        x, missing = delayed(x, memory[f"{name}.ahead"], int(received.min()))
+        first = (received - self.lookahead_frames).clamp(min=0)
+        received += x.shape[2] - self.lookahead_frames
+        x = x[..., missing:]
+        frames = x.shape[2] - self.lookahead_frames
+        if frames <= 0:
+            return x[..., :0]
+        # (B, F'): each stream has its own.
+        positions = first[:, None] + torch.arange(frames)
+        places = memory[f"{name}.positions"]
+        slots = positions % places.shape[1]
+        places.scatter_(1, slots, positions + 1)
+        seen = self._visible(positions[:, :, None] + 1, places[:, None, :]) & (places > 0)[:, None]
+        mask = seen.unsqueeze(1).to(x.device)
+        rotation = self._rotation(positions.unsqueeze(1), x.device)
+        rows, slots = torch.arange(len(x), device=x.device)[:, None], slots.to(x.device)
+        keys, values = memory[f"{name}.keys"], memory[f"{name}.values"]
+
+        def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: int) -> torch.Tensor:
+            # Keys are kept rotated, in a ring: a frame takes the place of one that no frame sees.
+            keys[rows, layer, :, slots] = _rotate(k, rotation).transpose(1, 2).to(keys.dtype)
+            values[rows, layer, :, slots] = v.transpose(1, 2).to(values.dtype)
+            return _attention(_rotate(q, rotation), keys[:, layer], values[:, layer], mask)
+
+        return self._run(x, attend)
+
+    def _run(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """x: (B, D, F + lookahead); returns (B, D, F)."""
+        windows = x.unfold(2, self.lookahead_frames + 1, 1).transpose(1, 2).flatten(2)
+        projected = context = self.in_projection(windows)
+        for layer, block in enumerate(self.blocks):
+            context = block(context, attend, layer)
+        return self.out_projection(self._combine(projected, self.norm(context))).transpose(1, 2)
+
+    def _combine(self, projected: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Return what is projected out, of what went in and what came out, both (B, F, H)."""
+        return context
+
+    def _visible(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        """Return whether frames at the positions `query` attend to those at `key`."""
+        return (key <= query) & (query - key < self.context_frames)
+
+    def _rotation(
+        self, positions: torch.Tensor, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosine and sine (..., F, d / 2) of the angles at positions (..., F)."""
+        half = self.norm.normalized_shape[0] // self.heads // 2
+        # In float64: after hours the angles are large.
+        frequencies = ROTARY_BASE ** (-torch.arange(half, dtype=torch.float64) / half)
+        angles = positions.unsqueeze(-1) * frequencies
+        return angles.cos().float().to(device), angles.sin().float().to(device)
+
+
+class CausalBottleneck(CausalTransformer):
+    """A causal transformer with a skip connection: half of what went in, half of its context."""
+
+    @torch.no_grad()
+    def begin_as_identity(self) -> None:
+        """Let nearly what goes in come out, before training, as `Bottleneck` does."""
+        own = slice(0, None, self.lookahead_frames + 1)  # what a frame itself is projected with
+        nn.init.zeros_(self.in_projection.weight)
+        nn.init.zeros_(self.in_projection.bias)
+        square = torch.empty_like(self.in_projection.weight[:, own])
+        self.in_projection.weight[:, own] = nn.init.orthogonal_(square)
+        self.out_projection.weight.copy_(square.t() / SKIP)
+        nn.init.zeros_(self.out_projection.bias)
+        nn.init.constant_(self.norm.weight, FIRST_CONTEXT)
+
+    def _combine(self, projected: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return SKIP * projected + (1 - SKIP) * context
+
+
+class _Block(nn.Module):
+    """A transformer layer that is normalized before attention and before its feed-forward part."""
+
+    def __init__(self, hidden: int, heads: int, feed_forward: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(hidden)
+        self.attention_in = nn.Linear(hidden, 3 * hidden)
+        self.attention_out = nn.Linear(hidden, hidden)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(hidden),
+            nn.Linear(hidden, feed_forward),
+            nn.GELU(),
+            nn.Linear(feed_forward, hidden),
+        )
+
+    def forward(self, x: torch.Tensor, attend: Attend, layer: int) -> torch.Tensor:
+        """x: (B, F, H). Returns (B, F, H)."""
+        mixed = self.attention_in(self.attention_norm(x)).unflatten(2, (3, self.heads, -1))
+        q, k, v = mixed.permute(2, 0, 3, 1, 4)
+        x = x + self.attention_out(attend(q, k, v, layer).transpose(1, 2).flatten(2))
+        return x + self.feed_forward(x)
+
+
+def delayed(x: torch.Tensor, kept: torch.Tensor, received: int) -> tuple[torch.Tensor, int]:
+    """Put the frames that wait for later ones before the new ones, and keep the last ones.
+
+    Args:
+        x: (B, C, F) new frames.
+        kept: (B, C, k) the last k frames before them, which is changed.
+        received: Frames that came before; where it differs among streams, it is k or more.
+
+    Returns:
+        (B, C, k + F), and how many frames at its beginning were never received.
+    """
+    wait = kept.shape[2]
+    joined = torch.cat([kept, x], 2)
+    kept.copy_(joined[..., joined.shape[2] - wait :])
+    return joined, max(0, wait - received)
+
+
+def _rotate(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotate pairs of channels of queries or keys (B, heads, F, d) by their positions."""
+    cosine, sine = rotation
+    one, other = x.chunk(2, -1)
+    return torch.cat([one * cosine - other * sine, one * sine + other * cosine], -1)
+
+
+def _attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Attend with queries (B, heads, F, d) to keys and values (B, heads, S, d) where `mask`."""
+    return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)

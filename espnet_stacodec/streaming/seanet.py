@@ -1,0 +1,168 @@
+"""A causal SEANet on whole frames as they come, with the outputs that it has on the whole.
+
+Convolutions remember the end of their input, transposed ones what is to be added to their next
+output, LSTMs their state. The weights are those of the network, which stays as it is.
+"""
+
+import itertools
+from collections.abc import Mapping
+
+import torch
+from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
+from espnet2.gan_codec.shared.encoder.seanet import SConv1d, SEANetResnetBlock
+from torch import nn
+
+from espnet_stacodec.gan_codec.causal import Memory
+from espnet_stacodec.gan_codec.seanet import SEANet, SkipLSTM
+
+
+class _Steps:
+    """A layer that keeps nothing in between, and the base of those that do."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the shape of what is remembered of a stream, by name."""
+        return {}
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        """x: (B, C, F) the next frames. Returns (B, C', F')."""
+        return self.layer(x)
+
+
+class _Convolution(_Steps):
+    """Remembers as much of its input as a kernel reaches back."""
+
+    def __init__(self, layer: SConv1d, name: str) -> None:
+        super().__init__(layer.conv.conv)
+        conv = layer.conv.conv
+        self.name = name
+        self.channels = conv.in_channels
+        self.reach = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1 - conv.stride[0]
+
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return {self.name: (self.channels, self.reach)} if self.reach else {}
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        if self.reach:
+            kept = memory[self.name]
+            x = torch.cat([kept.to(x.dtype), x], 2)
+            kept.copy_(x[..., -self.reach :])
+        return self.layer(x)
+
+
+class _TransposedConvolution(_Steps):
+    """Remembers what its input so far adds to its next output."""
+
+    def __init__(self, layer: SConvTranspose1d, name: str) -> None:
+        super().__init__(layer.convtr.convtr)
+        self.conv = layer.convtr.convtr
+        self.name = name
+        self.overlap = self.conv.kernel_size[0] - self.conv.stride[0]
+
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return {self.name: (self.conv.out_channels, self.overlap)}
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        y = self.conv(x)
+        kept, complete = memory[self.name], y.shape[2] - self.overlap
+        y[..., : self.overlap] += kept
+        # The bias is in each output once, also where two inputs meet.
+        bias = 0 if self.conv.bias is None else self.conv.bias.unsqueeze(1)
+        kept.copy_(y[..., complete:] - bias)
+        return y[..., :complete]
+
+
+class _Recurrence(_Steps):
+    """Remembers the state of an LSTM."""
+
+    def __init__(self, layer: SkipLSTM, name: str) -> None:
+        super().__init__(layer)
+        self.lstm = layer.lstm
+        self.names = (f"{name}.output", f"{name}.cell")
+
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return dict.fromkeys(self.names, (self.lstm.num_layers, self.lstm.hidden_size))
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        output, cell = (memory[name].transpose(0, 1).contiguous() for name in self.names)
+        x = x.transpose(1, 2)
+        y, states = self.lstm(x, (output, cell))
+        for name, state in zip(self.names, states, strict=True):
+            memory[name].copy_(state.transpose(0, 1))
+        return (y + x).transpose(1, 2)
+
+
+class _Residual(_Steps):
+    """A residual block; its shortcut is the identity."""
+
+    def __init__(self, layer: SEANetResnetBlock, name: str) -> None:
+        super().__init__(layer.shortcut)
+        self.block = _Sequence(layer.block, name)
+
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return self.block.sizes()
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        return self.layer(x) + self.block(x, memory)
+
+
+class _Sequence(_Steps):
+    """Layers one after the other."""
+
+    def __init__(self, layer: nn.Module, name: str) -> None:
+        super().__init__(layer)
+        self.parts = [_steps(part, f"{name}.{i}") for i, part in enumerate(layer.children())]
+
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return dict(itertools.chain.from_iterable(part.sizes().items() for part in self.parts))
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        for part in self.parts:
+            x = part(x, memory)
+        return x
+
+
+def _steps(layer: nn.Module, name: str) -> _Steps:
+    """Return how a layer of a SEANet runs on the next frames."""
+    if isinstance(layer, SConv1d):
+        return _Convolution(layer, name)
+    if isinstance(layer, SConvTranspose1d):
+        return _TransposedConvolution(layer, name)
+    if isinstance(layer, SkipLSTM):
+        return _Recurrence(layer, name)
+    if isinstance(layer, SEANetResnetBlock):
+        return _Residual(layer, name)
+    return _Steps(layer)
+
+
+class SEANetSteps:
+    """A causal SEANet that is given the next frames of several streams.
+
+    Args:
+        network: The network, weight norm folded or not.
+        name: Begins the names of what is remembered.
+    """
+
+    def __init__(self, network: SEANet, name: str) -> None:
+        self._layers = _Sequence(network.model, name)
+
+    def memory(self, streams: int, device: torch.device) -> Memory:
+        """Return what new streams remember."""
+        return {
+            name: torch.zeros(streams, *size, device=device)
+            for name, size in self._layers.sizes().items()
+        }
+
+    def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        """Run the network.
+
+        Args:
+            x: (B, C, F) the next samples of each stream, whole frames; or its next latents.
+            memory: What the streams remember, which is changed.
+
+        Returns:
+            (B, C', F') latents, or samples.
+        """
+        return self._layers(x, memory)

@@ -1,0 +1,148 @@
+"""Raw audio to codes and back through pipes: whatever arrives when, nothing is lost."""
+
+import io
+import logging
+import struct
+
+import numpy as np
+import pytest
+import torch
+from causal_codecs import HOP, build_codec, cuts, speech
+
+from espnet_stacodec import AudioCoding
+from espnet_stacodec.errors import ConfigError, DataError, TokenError
+from espnet_stacodec.inference.pipes import HEADER, decode_pipe, encode_pipe
+
+
+@pytest.fixture(scope="module", params=[(0, 0), (1, 2)], ids=str)
+def codec(request) -> AudioCoding:
+    return build_codec(request.param)
+
+
+class Pipe(io.BytesIO):
+    """A pipe in which data arrives in pieces of random sizes."""
+
+    def __init__(self, data: bytes, seed: int) -> None:
+        super().__init__(data)
+        self.sizes = iter([size for size in cuts(len(data), seed, 3000) if size])
+
+    def read1(self, size: int | None = -1) -> bytes:
+        return super().read(next(self.sizes, -1))
+
+
+def pcm(num_samples: int, seed: int = 0) -> np.ndarray:
+    return (speech(num_samples, seed) * 20000).round().astype("<i2")
+
+
+def encoded(codec: AudioCoding, audio: bytes, seed: int = 0, books: int | None = None) -> bytes:
+    sink = io.BytesIO()
+    encode_pipe(codec, Pipe(audio, seed), sink, books)
+    return sink.getvalue()
+
+
+def decoded(codec: AudioCoding, codes: bytes, seed: int = 0) -> np.ndarray:
+    sink = io.BytesIO()
+    number = decode_pipe(codec, Pipe(codes, seed), sink)
+    audio = np.frombuffer(sink.getvalue(), "<i2")
+    assert len(audio) == number
+    return audio
+
+
+@pytest.mark.parametrize("books", [1, 3])
+@pytest.mark.parametrize("samples", [1, HOP - 1, HOP, 20 * HOP, 20 * HOP + 7, 70 * HOP - 1])
+def test_there_and_back_is_as_of_files(codec, samples, books):
+    audio = pcm(samples)
+    codes = codec.encode(audio.astype(np.int16), 16000, n_codebooks=books)
+    expected = codec.decode(codes, samples).numpy()
+    made = encoded(codec, audio.tobytes(), samples, books)
+    # A header, the codes, and the end.
+    assert len(made) == HEADER.size + 2 * codes.numel() + 4
+    found = decoded(codec, made, samples + 1)
+    assert len(found) == samples
+    np.testing.assert_allclose(found / 2**15, expected.clip(-1, 1), rtol=0, atol=0.6 / 2**15)
+
+
+def test_the_bytes_are_those_of_the_description(codec):
+    audio = pcm(3 * HOP + 5)
+    codes = codec.encode(audio.astype(np.int16), 16000)
+    expected = b"STACODES" + struct.pack("<HHI", 1, 3, 16000) + codec.fingerprint.encode()
+    expected += codes[:, :3].T.numpy().astype("<u2").tobytes()
+    expected += struct.pack("<HH", 65535, 5) + codes[:, 3].numpy().astype("<u2").tobytes()
+    assert encoded(codec, audio.tobytes()) == expected
+
+
+def test_a_frame_is_sent_before_the_next_one_arrives(codec):
+    """What has been written when each piece is asked for."""
+    wait = round(codec.latency_seconds * 50) - 1
+    audio, written = pcm(10 * HOP), []
+    sink = io.BytesIO()
+
+    class Live(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            written.append((len(sink.getvalue()) - HEADER.size) // 6)
+            start = HOP * (len(written) - 1)
+            return audio[start : start + HOP].tobytes()
+
+    encode_pipe(codec, Live(), sink)
+    assert written == [max(0, frames - wait) for frames in range(11)]
+
+
+def test_no_audio_is_no_audio(codec):
+    assert len(decoded(codec, encoded(codec, b""))) == 0
+
+
+def test_half_a_sample_at_the_end(codec, caplog):
+    audio = pcm(5 * HOP)
+    with caplog.at_level(logging.WARNING):
+        found = encoded(codec, audio.tobytes() + b"\x01", 1)
+    assert found == encoded(codec, audio.tobytes(), 2)
+    assert "its last byte was left out" in caplog.text
+
+
+@pytest.mark.parametrize("lost", [1, 6, 10, 11, 100])
+def test_codes_that_break_off(codec, lost):
+    """All complete frames are decoded, then it is said."""
+    whole = encoded(codec, pcm(60 * HOP - 3).tobytes())
+    sink = io.BytesIO()
+    frames = min(59, (len(whole) - lost - HEADER.size) // 6)
+    with pytest.raises(DataError, match=f"break off after {frames} frames.*been decoded"):
+        decode_pipe(codec, Pipe(whole[:-lost], 0), sink)
+    assert len(sink.getvalue()) == frames * HOP * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda codes: b"", "no stream of codes"),
+        (lambda codes: codes[:20], "no stream of codes"),
+        (lambda codes: b"RIFF" + codes, "no stream of codes"),
+        (lambda codes: codes[:8] + b"\2\0" + codes[10:], "has version 2, and this program reads 1"),
+        (lambda codes: codes[:10] + b"\4\0" + codes[12:], "codes of 4 codebooks, and the codec 3"),
+        (lambda codes: codes[:16] + 16 * b"f" + codes[32:], "made by codec ffffffffffffffff, not"),
+    ],
+)
+def test_what_is_no_stream_of_this_codec(codec, change, message):
+    codes = encoded(codec, pcm(3 * HOP).tobytes())
+    with pytest.raises(DataError, match=message):
+        decoded(codec, change(codes))
+
+
+def test_codes_out_of_range(codec):
+    codes = encoded(codec, pcm(30 * HOP).tobytes())
+    wrong = codes[: HEADER.size + 6 * 9] + b"\x30\0" + codes[HEADER.size + 6 * 9 + 2 :]
+    with pytest.raises(TokenError, match=r"Code 48 of codebook 1, frame \d+, is outside"):
+        decoded(codec, wrong)
+
+
+def test_codebooks_that_the_format_does_not_hold():
+    codec = build_codec((0, 0))
+    codec.generator.codebooks[1].size = 65536
+    with pytest.raises(ConfigError, match="at most 65535 entries a codebook; this codec has 65536"):
+        encode_pipe(codec, io.BytesIO(), io.BytesIO())
+
+
+def test_a_pipe_gives_the_same_for_any_timing(codec):
+    audio = pcm(40 * HOP + 11)
+    codes = {encoded(codec, audio.tobytes(), seed) for seed in range(4)}
+    assert len(codes) == 1
+    assert torch.isfinite(torch.from_numpy(decoded(codec, codes.pop()).copy())).all()

@@ -1,0 +1,119 @@
+"""What streams refuse: in one sentence, and they go on as if it had not been tried."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from causal_codecs import HOP, build_codec, speech
+
+from espnet_stacodec import AudioCoding
+from espnet_stacodec.errors import ConfigError, DataError, STACodecError, TokenError
+
+WAVE = speech(20 * HOP, 1)
+
+
+@pytest.fixture(scope="module")
+def codec() -> AudioCoding:
+    return build_codec()
+
+
+@pytest.mark.parametrize(
+    ("piece", "message"),
+    [
+        (np.array([0.1, np.nan]), "stream 0: 1 samples are NaN or infinite"),
+        (np.array([np.inf]), "stream 0: 1 samples are NaN or infinite"),
+        (np.zeros((2, 50)), r"stream 0: expected one channel \(N,\), got shape \(2, 50\); mix it"),
+        (np.zeros(50, np.int64), "stream 0: expected floating point samples .* got int64"),
+        (np.zeros(50, complex), "stream 0: expected floating point samples .* got complex128"),
+        (np.array(["a"]), "stream 0: expected floating point samples"),
+        (np.full(50, 20000.0), "stream 0: its peak is 20000, far beyond the full scale"),
+    ],
+)
+def test_a_bad_piece_leaves_the_stream_as_it_was(codec, piece, message):
+    stream = codec.encoder_stream()
+    first = stream.push(WAVE[:1000])
+    before = stream.state
+    with pytest.raises(DataError, match=message) as raised:
+        stream.push(piece)
+    assert "\n" not in str(raised.value)
+    assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
+    codes = torch.cat([first, stream.push(WAVE[1000:]), stream.flush()], 1)
+    assert torch.equal(codes, codec.encode(WAVE, 16000))
+
+
+def test_a_bad_piece_of_one_stream_leaves_all_as_they_were(codec):
+    streams = codec.encoder_streams(2)
+    streams.push([WAVE[:1000], WAVE[:50]])
+    before = streams.state
+    with pytest.raises(DataError, match="stream 1: 3 samples are NaN"):
+        streams.push([WAVE[1000:], np.full(3, np.nan)])
+    assert all(torch.equal(value, before[name]) for name, value in streams.state.items())
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.full((3, 2), 16), r"stream 0: Code 16 of codebook 1, frame 0, is outside 0\.\.7"),
+        (torch.full((3, 2), -1), r"stream 0: Code -1 of codebook 1, frame 0, is outside 0\.\.7"),
+        (torch.zeros(4, 2, dtype=torch.long), "of 1 to 3 codebooks, not int64 .4, 2."),
+        (torch.zeros(2, dtype=torch.long), "Codes must be integers"),
+        (torch.zeros(3, 2), "Codes must be integers .* not float32"),
+        (torch.zeros(4, 0, dtype=torch.long), "Codes must be integers"),
+    ],
+)
+def test_bad_codes_leave_the_stream_as_it_was(codec, codes, message):
+    stream = codec.decoder_stream()
+    stream.push(torch.ones(3, 2, dtype=torch.long))
+    before = stream.state
+    with pytest.raises(TokenError, match=message):
+        stream.push(codes)
+    assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda codec: codec.encoder_stream(),
+        lambda codec: codec.encoder_streams(2),
+        lambda codec: codec.decoder_stream(),
+        lambda codec: codec.decoder_streams(2),
+    ],
+)
+def test_a_codec_that_is_not_causal(plain, make: Callable[[AudioCoding], object]):
+    with pytest.raises(ConfigError, match=r"cannot stream.*causal: true.*train_spd_streaming"):
+        make(plain)
+    assert not plain.is_causal
+
+
+def test_a_codec_that_needs_tokens_decodes_only():
+    codec = build_codec(predistillation=None)
+    with pytest.raises(TokenError, match="cannot encode a stream: .* hears the whole utterance"):
+        codec.encoder_stream()
+    assert codec.decoder_stream().push(torch.zeros(1, 2, dtype=torch.long)).shape == (2 * HOP,)
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (lambda c: c.encoder_streams(0), "number of streams 0 is invalid; it must be 1 or more"),
+        (lambda c: c.encoder_stream(4), r"n_codebooks 4 is invalid; it must be in 1\.\.3"),
+        (lambda c: c.encoder_streams(2).push([WAVE]), "1 pieces are given for 2 streams"),
+        (lambda c: c.decoder_streams(2).push([]), "0 pieces are given for 2 streams"),
+        (lambda c: c.encoder_streams(2).flush([2]), "There is no stream 2; they are 0 to 1"),
+    ],
+)
+def test_numbers_that_do_not_fit(codec, work, message):
+    with pytest.raises(STACodecError, match=message):
+        work(codec)
+
+
+def test_a_state_of_something_else(codec):
+    stream, other = codec.encoder_stream(), build_codec((0, 0)).encoder_stream()
+    retrained = build_codec(seed=1).encoder_stream()
+    states = [s.state for s in (other, retrained, codec.encoder_streams(2), codec.decoder_stream())]
+    for state in states:
+        before = stream.state
+        with pytest.raises(DataError, match="state is of another codec"):
+            stream.state = state
+        assert all(torch.equal(value, before[name]) for name, value in stream.state.items())

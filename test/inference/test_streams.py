@@ -1,0 +1,271 @@
+"""Streams: in whatever pieces, the codes of `encode` and the audio of `decode`."""
+
+import copy
+import pickle
+import threading
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from causal_codecs import HOP, build_codec, cut, cuts, speech
+
+from espnet_stacodec import AudioCoding
+
+# Audio may differ by rounding, of samples in -1..1.
+AUDIO_TOLERANCE = 1e-5
+LOOKAHEADS = [(0, 0), (1, 2), (0, 3), (4, 0)]
+
+
+@pytest.fixture(scope="module")
+def codec() -> AudioCoding:
+    return build_codec()
+
+
+@pytest.fixture(scope="module", params=LOOKAHEADS, ids=str)
+def any_codec(request) -> AudioCoding:
+    return build_codec(request.param)
+
+
+def encoded(stream, pieces) -> torch.Tensor:
+    return torch.cat([*(stream.push(piece) for piece in pieces), stream.flush()], 1)
+
+
+def test_the_codes_of_these_tests_are_as_different_as_they_can_be(any_codec):
+    """Else equality would say little."""
+    codes = any_codec.encode(speech(200 * HOP, 1), 16000)
+    assert all(len(row.unique()) >= 6 for row in codes)
+    assert all((row[1:] != row[:-1]).float().mean() > 0.2 for row in codes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_codes_of_any_cutting_are_those_of_encode(any_codec, seed):
+    rng = np.random.default_rng(seed)
+    wave = speech(int(rng.integers(1, 60 * HOP)), seed)
+    expected = any_codec.encode(wave, 16000)
+    stream = any_codec.encoder_stream()
+    # Reused: a flush leaves nothing behind.
+    for longest in (700, 9000):
+        found = encoded(stream, cut(wave, cuts(len(wave), seed, longest)))
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("size", [1, 37, HOP, 16000, 10**6])
+def test_pieces_of_one_size(codec, size):
+    wave = speech(3 * HOP + 5 if size == 1 else 25 * HOP + 5, 3)
+    pieces = [wave[i : i + size] for i in range(0, len(wave), size)]
+    assert torch.equal(encoded(codec.encoder_stream(), pieces), codec.encode(wave, 16000))
+
+
+@pytest.mark.parametrize("samples", [1, HOP - 1, HOP, HOP + 1, 3 * HOP, 4 * HOP - 1])
+def test_audio_shorter_than_what_is_looked_ahead_at(any_codec, samples):
+    wave = speech(samples, 4)
+    assert torch.equal(encoded(any_codec.encoder_stream(), [wave]), any_codec.encode(wave, 16000))
+
+
+def test_a_frame_comes_as_soon_as_it_can(any_codec):
+    """After its own samples and those of the frames that are looked ahead at."""
+    stream = any_codec.encoder_stream()
+    wait = round(any_codec.latency_seconds * 50) - 1
+    wave = speech(20 * HOP, 5)
+    for frame in range(20):
+        assert stream.push(wave[frame * HOP : (frame + 1) * HOP - 1]).shape == (3, 0)
+        came = stream.push(wave[(frame + 1) * HOP - 1 : (frame + 1) * HOP])
+        assert came.shape == (3, int(frame >= wait))
+    assert stream.flush().shape == (3, wait)
+
+
+def test_nothing_pushed_gives_nothing(codec):
+    stream = codec.encoder_stream()
+    assert stream.flush().shape == (3, 0)
+    assert stream.push(np.zeros(0, np.float32)).shape == (3, 0)
+    assert stream.flush().shape == (3, 0)
+    assert codec.decoder_stream().flush().shape == (0,)
+
+
+def test_the_first_codebooks(codec):
+    wave = speech(9 * HOP, 6)
+    expected = codec.encode(wave, 16000, n_codebooks=2)
+    assert torch.equal(encoded(codec.encoder_stream(2), [wave]), expected)
+
+
+@pytest.mark.parametrize("type", ["float64", "int16", "int32", "uint8"])
+def test_samples_of_every_type_that_encode_takes(codec, type):
+    wave = speech(9 * HOP, 7)
+    if type != "float64":
+        info = np.iinfo(type)
+        middle = (info.max + info.min + 1) // 2
+        wave = np.clip(wave * info.max / 2 + middle, info.min, info.max)
+    wave = wave.astype(type)
+    pieces = [wave[:500], torch.from_numpy(wave[500:])]
+    assert torch.equal(encoded(codec.encoder_stream(), pieces), codec.encode(wave, 16000))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_streams_together_are_as_alone(any_codec, seed):
+    """They begin, end and pause at different times, with pieces of different sizes."""
+    rng = np.random.default_rng(100 + seed)
+    waves = [speech(int(rng.integers(1, 40 * HOP)), int(rng.integers(1000))) for _ in range(4)]
+    pieces = [cut(w, cuts(len(w), i, 2000)) for i, w in enumerate(waves)]
+    starts = rng.integers(0, 10, 4)
+    streams = any_codec.encoder_streams(4)
+    made: list[list[torch.Tensor]] = [[] for _ in waves]
+    for time in range(max(s + len(p) for s, p in zip(starts, pieces, strict=True)) + 1):
+        turn = [time - start for start in starts]
+        given = [p[i] if 0 <= i < len(p) else None for i, p in zip(turn, pieces, strict=True)]
+        for row, codes in enumerate(streams.push(given)):
+            made[row].append(codes)
+        ended = [row for row, i in enumerate(turn) if i == len(pieces[row])]
+        for row, codes in zip(ended, streams.flush(ended), strict=True):
+            made[row].append(codes)
+    for wave, of_stream in zip(waves, made, strict=True):
+        assert torch.equal(torch.cat(of_stream, 1), any_codec.encode(wave, 16000))
+
+
+def test_all_streams_end_together(codec):
+    waves = [speech(n, n) for n in (5 * HOP, 7, 12 * HOP + 1)]
+    streams = codec.encoder_streams(3)
+    codes = streams.push(waves)
+    ends = streams.flush()
+    for wave, first, last in zip(waves, codes, ends, strict=True):
+        assert torch.equal(torch.cat([first, last], 1), codec.encode(wave, 16000))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_audio_of_any_cutting_is_that_of_decode(codec, seed):
+    rng = np.random.default_rng(seed)
+    frames, books = int(rng.integers(1, 130)), int(rng.integers(1, 4))
+    codes = torch.from_numpy(rng.integers(0, 8, (books, frames)))
+    expected = codec.decode(codes)
+    stream = codec.decoder_stream()
+    for longest in (2, 60):
+        pieces = cut(codes, cuts(frames, seed, longest))
+        audio = torch.cat([*(stream.push(piece) for piece in pieces), stream.flush()])
+        assert audio.dtype == torch.float32
+        torch.testing.assert_close(audio, expected, rtol=0, atol=AUDIO_TOLERANCE)
+    assert expected.abs().max() > 0.01  # a tolerance of a thousandth of it
+
+
+def test_decoded_together_and_with_another_number_of_codebooks(codec):
+    one, other = (torch.randint(0, 8, (3, n)) for n in (30, 17))
+    streams = codec.decoder_streams(2)
+    first = streams.push([one[:, :11], None])
+    second = streams.push([one[:, 11:].numpy(), other[:2, :5]])
+    third = streams.push([one[:, :0], other[:, 5:]])
+    audio = torch.cat([first[0], second[0], third[0]])
+    torch.testing.assert_close(audio, codec.decode(one), rtol=0, atol=AUDIO_TOLERANCE)
+    # Nothing but its latents follow from a frame's codes.
+    alone = codec.decoder_stream()
+    expected = torch.cat([alone.push(other[:2, :5]), alone.push(other[:, 5:])])
+    audio = torch.cat([first[1], second[1], third[1]])
+    torch.testing.assert_close(audio, expected, rtol=0, atol=AUDIO_TOLERANCE)
+
+
+def test_a_stream_is_moved_copied_and_pickled(codec):
+    wave = speech(30 * HOP, 8)
+    expected = codec.encode(wave, 16000)
+    stream = codec.encoder_stream()
+    codes = stream.push(wave[:4321])
+    state = pickle.loads(pickle.dumps(stream.state))
+    twin = copy.deepcopy(stream)
+    whole = pickle.loads(pickle.dumps(stream))  # with its codec
+    stream.push(speech(5000, 9))  # which the others do not hear
+    moved = codec.encoder_stream()
+    moved.state = state
+    for other in (moved, twin, whole):
+        rest = [codes, other.push(wave[4321:]), other.flush()]
+        assert torch.equal(torch.cat(rest, 1), expected)
+    # A state is a copy: what was pushed since has not changed it.
+    moved.state = state
+    assert torch.equal(torch.cat([codes, moved.push(wave[4321:]), moved.flush()], 1), expected)
+
+
+def test_the_state_of_a_decoder(codec):
+    codes = torch.randint(0, 8, (3, 20))
+    player = codec.decoder_stream()
+    audio = player.push(codes[:, :7])
+    twin = copy.deepcopy(player)
+    player.push(codes[:, :3])
+    whole = torch.cat([audio, twin.push(codes[:, 7:])])
+    torch.testing.assert_close(whole, codec.decode(codes), rtol=0, atol=AUDIO_TOLERANCE)
+
+
+def test_memory_does_not_grow(codec):
+    """Neither by the number of pieces nor by their length."""
+    stream, player = codec.encoder_stream(), codec.decoder_stream()
+    sizes = stream.state_bytes, player.state_bytes
+    player.push(stream.push(speech(300 * HOP, 1)))
+    for seed in range(20):
+        player.push(stream.push(speech(777, seed)))
+    assert (stream.state_bytes, player.state_bytes) == sizes
+    for state, size in zip((stream.state, player.state), sizes, strict=True):
+        assert sum(tensor.nbytes for tensor in state.values()) == size
+    # Neither holds on to the storage of a longer tensor.
+    for streams in (stream._streams, player._streams):
+        held = [t.untyped_storage().nbytes() for t in streams._state.values()]
+        assert sum(held) == streams.state_bytes
+
+
+def test_streams_in_two_threads(codec):
+    waves = [speech(40 * HOP, seed) for seed in range(2)]
+    found: dict[int, torch.Tensor] = {}
+
+    def run(index: int) -> None:
+        pieces = cut(waves[index], cuts(len(waves[index]), index, 900))
+        found[index] = encoded(codec.encoder_stream(), pieces)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, wave in enumerate(waves):
+        assert torch.equal(found[index], codec.encode(wave, 16000))
+
+
+def test_long_audio_is_coded_in_steps_as_it_is_whole(monkeypatch):
+    from espnet_stacodec.inference import chunks
+    from espnet_stacodec.streaming import long_audio
+
+    codec = build_codec()
+    waves = [speech(n * HOP + 9, n) for n in (170, 20)]
+    codes = codec.encode(waves, 16000, batch_size=1)
+    audio = codec.decode(codes, batch_size=1)
+    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1)
+    monkeypatch.setattr(long_audio, "STEP_FRAMES", 13)
+    stepped = mock.Mock(wraps=long_audio.encode)
+    monkeypatch.setattr(long_audio, "encode", stepped)
+    for one, other in zip(codec.encode(waves, 16000), codes, strict=True):
+        assert torch.equal(one, other)
+    assert stepped.call_count == 2  # a batch with long audio in it
+    for one, other in zip(codec.decode(codes), audio, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=AUDIO_TOLERANCE)
+
+
+def test_long_audio_with_given_tokens(monkeypatch):
+    from espnet_stacodec.inference import chunks
+    from espnet_stacodec.streaming import long_audio
+
+    codec = build_codec(predistillation=None)
+    wave = speech(120 * HOP, 3)
+    tokens = np.arange(120) % 8
+    expected = codec.encode(wave, 16000, tokens)
+    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1)
+    monkeypatch.setattr(long_audio, "STEP_FRAMES", 13)
+    assert torch.equal(codec.encode(wave, 16000, tokens), expected)
+    assert torch.equal(expected[0], torch.from_numpy(tokens))
+
+
+def test_a_plain_codec_streams(codec):
+    plain = build_codec(assignment="none", predistillation=None, bottleneck=None, lstm_layers=0)
+    wave = speech(30 * HOP + 1, 3)
+    found = encoded(plain.encoder_stream(), cut(wave, cuts(len(wave), 0, 700)))
+    assert torch.equal(found, plain.encode(wave, 16000))
+    assert plain.latency_seconds == 0.02
+
+
+@pytest.mark.parametrize(("lookaheads", "milliseconds"), [((0, 0), 20), ((1, 2), 80)])
+def test_latency(lookaheads, milliseconds):
+    codec = build_codec(lookaheads)
+    assert codec.is_causal
+    assert codec.latency_seconds * 1000 == pytest.approx(milliseconds)
