@@ -52,7 +52,9 @@ def build_generator(
             if name.endswith("bias"):
                 parameter.zero_()
         if isinstance(generator.bottleneck, torch.nn.Module):
-            generator.bottleneck.norm.weight.fill_(3.0)  # a context that counts
+            # A context that counts, and later frames too, which a new bottleneck leaves out.
+            generator.bottleneck.norm.weight.fill_(3.0)
+            generator.bottleneck.in_projection.weight.normal_(0, 0.3)
         generator.eval()
         audio = torch.from_numpy(speech(60 * HOP, 99))[None, None]
         latents = generator.encode(audio)

@@ -283,6 +283,24 @@ def spd_experiment(toy_task: ToyTask) -> Path:
 
 
 @pytest.fixture(scope="session")
+def streaming_experiment(toy_task: ToyTask) -> Path:
+    """An experiment of a few epochs of a causal codec that predicts its tokens; read only."""
+    transformer = {"hidden": 16, "heads": 2, "feed_forward": 24, "layers": 1, "context_frames": 10}
+    changes: dict[str, Any] = {
+        "causal": True,
+        "bottleneck": transformer,
+        "predistillation": {"transformer": transformer | {"lookahead_frames": 2}},
+    }
+    params = toy_task.codec_conf["generator_params"] | changes
+    return toy_task.train(
+        toy_task.folder / "exp" / "streaming",
+        codec_conf={"generator_params": params},
+        max_epoch=6,
+        optim_conf={"lr": 3e-3},
+    )
+
+
+@pytest.fixture(scope="session")
 def dead_temporary() -> Callable[[Path, str], Path]:
     """(folder, ending): the name of an unfinished file of a process that was killed."""
     from espnet_stacodec.fileio.temporaries import temporary_path

@@ -15,6 +15,7 @@ from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.bottleneck import FIRST_CONTEXT, SKIP
 from espnet_stacodec.gan_codec.lengths import length_mask
 
+CONTEXT_FRAMES = 250  # 5 s
 HIGHEST_LOOKAHEAD = 8  # frames
 ROTARY_BASE = 10000.0
 #: What streams remember, by name: tensors (B, ...), one row a stream, zeros where it begins.
@@ -36,7 +37,8 @@ class CausalTransformer(nn.Module):
         layers: Transformer layers.
         heads: Attention heads.
         feed_forward: Width of the feed-forward layers.
-        context_frames: Frames that one attends to, itself among them.
+        context_frames: Frames that one attends to, itself among them; at most those of a training
+            chunk, since longer distances would never be trained.
         lookahead_frames: Later frames that the output of a frame depends on, 0 to 8.
 
     Raises:
@@ -50,7 +52,7 @@ class CausalTransformer(nn.Module):
         layers: int = 8,
         heads: int = 16,
         feed_forward: int = 2048,
-        context_frames: int = 250,
+        context_frames: int = CONTEXT_FRAMES,
         lookahead_frames: int = 0,
     ) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.frames import FrameRule
+from espnet_stacodec.gan_codec.causal import CONTEXT_FRAMES
 from espnet_stacodec.gan_codec.distributed import world_size
 from espnet_stacodec.gan_codec.espnet_model import ESPnetSTACodecModel
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
@@ -258,11 +259,13 @@ def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:
     predistillation = params.get("predistillation")
     if predistillation is not None and predistillation.get("convolution") is None:
         transformers["predistillation.transformer"] = predistillation.get("transformer") or {}
+    causal = params.get("causal", False)
+    key, default = ("context_frames", CONTEXT_FRAMES) if causal else ("window", Windows.size)
     for name, conf in transformers.items():
-        window = conf.get("window", Windows.size)
+        window = conf.get(key, default)
         if window > chunk_frames:
             raise ConfigError(
                 f"codec_conf.generator_params.{name}: a window of {window} frames is longer than"
                 f" the training chunks of {chunk_frames}, and positions beyond them would never be"
-                " trained; lower `window` or raise `chunk_length`."
+                f" trained; lower `{key}` or raise `chunk_length`."
             )

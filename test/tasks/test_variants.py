@@ -84,15 +84,17 @@ def test_distillation_learns_from_the_tokenizers_centroids(toy_task, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("part", "conf", "window"),
+    ("part", "conf", "causal", "window"),
     [
-        ("bottleneck", TRANSFORMER | {"window": 11}, 11),
-        ("predistillation", {"transformer": TRANSFORMER | {"window": 12}}, 12),
-        ("predistillation", {"transformer": SMALL | {"hidden": 8, "heads": 2}}, 150),
+        ("bottleneck", TRANSFORMER | {"window": 11}, False, 11),
+        ("bottleneck", SMALL | {"hidden": 8, "heads": 2, "context_frames": 11}, True, 11),
+        ("bottleneck", SMALL | {"hidden": 8, "heads": 2}, True, 250),
+        ("predistillation", {"transformer": TRANSFORMER | {"window": 12}}, False, 12),
+        ("predistillation", {"transformer": SMALL | {"hidden": 8, "heads": 2}}, False, 150),
     ],
 )
-def test_a_window_longer_than_a_chunk(toy_task, tmp_path, part, conf, window):
-    conf = variant(toy_task, **{part: conf})
+def test_a_window_longer_than_a_chunk(toy_task, tmp_path, part, conf, causal, window):
+    conf = variant(toy_task, **{part: conf}, causal=causal)
     message = rf"{part}.*: a window of {window} frames is longer than the training chunks of 10"
     with pytest.raises(ConfigError, match=message):
         toy_task.train(tmp_path / "exp", codec_conf=conf)

@@ -172,3 +172,29 @@ def test_smoothing_needs_centroids():
         build(smoothing=0.1)(LATENTS, TRUE, None)
     with pytest.raises(ConfigError, match="smoothing 1.5 is outside"):
         build(smoothing=1.5)
+
+
+@pytest.mark.parametrize(("lookahead", "learns"), [(2, True), (1, False)])
+def test_a_token_is_learned_from_the_frames_that_it_may_see(lookahead, learns):
+    """The token of a frame is what is heard two frames later: known with that lookahead only."""
+    torch.manual_seed(0)
+    transformer = {"hidden": 16, "heads": 2, "feed_forward": 24, "layers": 1}
+    spd = Predistillation(
+        4,
+        4,
+        transformer | {"lookahead_frames": lookahead},
+        masking={"probability": 0},
+        causal=True,
+    )
+    optimizer = torch.optim.Adam(spd.parameters(), 1e-2)
+    for _ in range(60):
+        heard = torch.randint(4, (8, 42))
+        latents = torch.nn.functional.one_hot(heard[:, :40], 4).float().transpose(1, 2)
+        later = torch.randint(4, (8, 40))  # past the end nothing is known
+        later[:, :38] = heard[:, 2:40]
+        tokens = spd(latents, later, None)
+        optimizer.zero_grad()
+        tokens.loss.backward()
+        optimizer.step()
+    accuracy = float(tokens.statistics["token_accuracy"])
+    assert accuracy > 0.9 if learns else accuracy < 0.5

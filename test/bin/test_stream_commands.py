@@ -1,0 +1,122 @@
+"""`stacodec encode --stream | stacodec decode --stream`: real pipes, and how they end."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from espnet_stacodec import AudioCoding
+from espnet_stacodec.bin.stacodec import main
+
+COMMAND = (sys.executable, "-m", "espnet_stacodec.bin.stacodec")
+READER_GONE = 141
+
+
+def start(work: str, model: Path, **pipes) -> subprocess.Popen[bytes]:
+    words = (*COMMAND, work, "--stream", "--model", str(model), "-")
+    return subprocess.Popen(words, stderr=subprocess.PIPE, **pipes)
+
+
+@pytest.fixture(scope="module")
+def audio(toy_utterance) -> np.ndarray:
+    """(N,) int16, of no whole frames."""
+    samples, _ = toy_utterance(5, 60)
+    return (samples[:-11] * 2**15).round().astype("<i2")
+
+
+@pytest.fixture(scope="module")
+def codec(streaming_experiment) -> AudioCoding:
+    return AudioCoding.from_pretrained(streaming_experiment)
+
+
+def test_both_commands_in_a_row(streaming_experiment, codec, audio):
+    """A slow microphone with an odd byte at its end; the codes and audio are those of files."""
+    encoder = start("encode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    first_read, first_write = os.pipe()
+    decoder = start("decode", streaming_experiment, stdin=first_read, stdout=subprocess.PIPE)
+    os.close(first_read)
+    codes: list[bytes] = []
+
+    def pass_on() -> None:
+        """Copy what the encoder writes to the decoder, and keep it."""
+        assert encoder.stdout is not None
+        while came := os.read(encoder.stdout.fileno(), 4096):
+            codes.append(came)
+            os.write(first_write, came)
+        os.close(first_write)
+
+    thread = threading.Thread(target=pass_on)
+    thread.start()
+    assert encoder.stdin is not None and decoder.stdout is not None
+    data = audio.tobytes() + b"\x7f"
+    for begin in range(0, len(data), 7001):
+        encoder.stdin.write(data[begin : begin + 7001])
+        encoder.stdin.flush()
+        time.sleep(0.05)
+    encoder.stdin.close()
+    played = np.frombuffer(decoder.stdout.read(), "<i2")
+    thread.join()
+    assert encoder.wait() == decoder.wait() == 0
+    assert encoder.stderr is not None
+    assert b"its last byte was left out" in encoder.stderr.read()
+    expected = codec.encode(audio.astype(np.int16), 16000)
+    frames = np.frombuffer(b"".join(codes)[32:], "<u2")
+    frames = np.delete(frames, slice(-5, -3))  # the end mark, before the last frame
+    np.testing.assert_array_equal(frames.reshape(-1, 3).T, expected.numpy())
+    decoded = codec.decode(expected, len(audio)).numpy()
+    np.testing.assert_allclose(played / 2**15, decoded.clip(-1, 1), rtol=0, atol=0.6 / 2**15)
+
+
+def test_a_reader_that_goes_away_and_a_stalled_pipe(streaming_experiment, audio):
+    """The encoder waits for more audio, and ends clearly once nobody reads its codes."""
+    encoder = start("encode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert encoder.stdin is not None and encoder.stdout is not None and encoder.stderr is not None
+    encoder.stdin.write(audio[:3200].tobytes())
+    encoder.stdin.flush()
+    # All that can be known of it arrives, while the input stalls.
+    wanted = 32 + 6 * (10 - 2)
+    assert len(encoder.stdout.read(wanted)) == wanted
+    with pytest.raises(subprocess.TimeoutExpired):
+        encoder.wait(0.3)
+    encoder.stdout.close()
+    encoder.stdin.write(audio[3200:].tobytes())
+    encoder.stdin.close()
+    assert encoder.wait(20) == READER_GONE
+    said = encoder.stderr.read().decode()
+    assert "was not read to the end" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["encode", "--stream", "a.wav"], "--stream reads standard input: give - as the only"),
+        (["encode", "--stream", "-", "--nj", "2"], "--stream takes no --nj, which is for files"),
+        (["decode", "--stream", "-", "--format", "flac"], "--stream takes no --format"),
+        (["encode", "--stream", "-"], "cannot stream.*causal: true"),
+        (["decode", "--stream", "-"], "cannot stream.*causal: true"),
+    ],
+)
+def test_what_cannot_be_a_stream(plain_experiment, words, message, monkeypatch):
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(SystemExit, match=message):
+        main([*words, "--model", str(plain_experiment)])
+
+
+def test_info_says_latency_and_state(streaming_experiment, plain_experiment, capsys):
+    for model, said in (
+        (
+            streaming_experiment,
+            r"yes: latency 20 ms \+ lookahead 40 ms; encoder state \d",
+        ),
+        (plain_experiment, "no: the networks see later frames"),
+    ):
+        main(["info", str(model)])
+        assert re.search(rf"^streaming +{said}", capsys.readouterr().out, re.MULTILINE)
