@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from espnet_stacodec.inference.audio_coding import AudioCoding
     from espnet_stacodec.inference.file_coding import FileCoder
 
-BENCHMARKS = ("encode", "tokens", "training", "files")
+BENCHMARKS = ("encode", "streaming", "tokens", "training", "files")
 # Options that a stream does not have, and their defaults.
 FILE_OPTIONS = {
     **{"root": None, "nj": 1, "batch_size": 1, "overwrite": False, "strict": False},
@@ -290,7 +290,14 @@ def _import(args: argparse.Namespace) -> None:
 
 def _benchmark(args: argparse.Namespace) -> None:
     from espnet_stacodec.config import check_keys
-    from espnet_stacodec.evaluation.benchmark import coding, files, systems, timing, tokens
+    from espnet_stacodec.evaluation.benchmark import (
+        coding,
+        files,
+        streaming,
+        systems,
+        timing,
+        tokens,
+    )
     from espnet_stacodec.train import step_benchmark
 
     check_keys(args.only, BENCHMARKS, "--only")
@@ -301,6 +308,7 @@ def _benchmark(args: argparse.Namespace) -> None:
             lambda: systems.compare(*of_coding),
             lambda: coding.compare(*of_coding),
         ),
+        "streaming": (lambda: streaming.compare(args.seconds, args.repeats),),
         "tokens": (lambda: tokens.compare(args.minutes, args.threads, args.repeats),),
         "training": (lambda: step_benchmark.compare(args.threads, args.repeats, args.items),),
         "files": (lambda: files.compare(args.minutes),),

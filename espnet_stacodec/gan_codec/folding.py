@@ -3,7 +3,7 @@
 For inference only: a folded generator has other parameter names and does not train as before.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
 from espnet2.gan_codec.shared.encoder.seanet import SConv1d, SEANetResnetBlock
@@ -37,6 +37,9 @@ def fold_weight_norm(model: nn.Module) -> None:
             own = type(shared.__name__, shared.__bases__, {"weight": shared.weight})
             module.__class__ = own
             parametrize.remove_parametrizations(module, "weight")
+            # As the product comes, transposed convolutions would copy it at each call.
+            weight = cast(nn.Parameter, module.weight)
+            weight.data = weight.data.contiguous()
             # Weight norm's reader of older checkpoints stays behind, and cannot be pickled.
             module._load_state_dict_pre_hooks.clear()
 

@@ -15,6 +15,10 @@ from torch import nn
 from espnet_stacodec.gan_codec.causal import Memory
 from espnet_stacodec.gan_codec.seanet import SEANet, SkipLSTM
 
+# Up to so many frames plain products are faster on a CPU than torch's convolutions and LSTMs, which
+# pack all weights anew at each call.
+FEW_FRAMES = 8
+
 
 class _Steps:
     """A layer that keeps nothing in between, and the base of those that do."""
@@ -36,42 +40,52 @@ class _Convolution(_Steps):
 
     def __init__(self, layer: SConv1d, name: str) -> None:
         super().__init__(layer.conv.conv)
-        conv = layer.conv.conv
+        self.conv = conv = layer.conv.conv
         self.name = name
-        self.channels = conv.in_channels
         self.reach = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1 - conv.stride[0]
 
     def sizes(self) -> Mapping[str, tuple[int, ...]]:
-        return {self.name: (self.channels, self.reach)} if self.reach else {}
+        return {self.name: (self.conv.in_channels, self.reach)} if self.reach else {}
 
     def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
         if self.reach:
             kept = memory[self.name]
             x = torch.cat([kept.to(x.dtype), x], 2)
             kept.copy_(x[..., -self.reach :])
+        windows = x.unfold(2, self.conv.kernel_size[0], self.conv.stride[0])
+        if _on_cpu(x) and self.conv.dilation[0] == 1 and windows.shape[2] <= FEW_FRAMES:
+            # One product: what torch takes for so short an input is several times slower.
+            rows = windows.transpose(1, 2).flatten(2)
+            y = nn.functional.linear(rows, self.conv.weight.flatten(1), self.conv.bias)
+            return y.transpose(1, 2)
         return self.layer(x)
 
 
 class _TransposedConvolution(_Steps):
-    """Remembers what its input so far adds to its next output."""
+    """Remembers what its input so far adds to its next output.
+
+    A SEANet's kernels are two strides long: an output is the sum of what two inputs make of it.
+    """
 
     def __init__(self, layer: SConvTranspose1d, name: str) -> None:
         super().__init__(layer.convtr.convtr)
         self.conv = layer.convtr.convtr
         self.name = name
-        self.overlap = self.conv.kernel_size[0] - self.conv.stride[0]
+        self.stride = self.conv.stride[0]
 
     def sizes(self) -> Mapping[str, tuple[int, ...]]:
-        return {self.name: (self.conv.out_channels, self.overlap)}
+        return {self.name: (self.conv.out_channels, self.stride)}
 
     def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
-        y = self.conv(x)
-        kept, complete = memory[self.name], y.shape[2] - self.overlap
-        y[..., : self.overlap] += kept
-        # The bias is in each output once, also where two inputs meet.
-        bias = 0 if self.conv.bias is None else self.conv.bias.unsqueeze(1)
-        kept.copy_(y[..., complete:] - bias)
-        return y[..., :complete]
+        kept, bias = memory[self.name], self.conv.bias
+        made = x.transpose(1, 2) @ self.conv.weight.flatten(1)
+        # (B, C', F, 2, stride): what each input adds to its own output and to the next one.
+        parts = made.unflatten(2, (self.conv.out_channels, 2, self.stride)).transpose(1, 2)
+        own, later = parts.unbind(3)
+        y = own + torch.cat([kept.to(x.dtype).unsqueeze(2), later[:, :, :-1]], 2)
+        kept.copy_(later[:, :, -1])
+        y = y.flatten(2)
+        return y if bias is None else y + bias.unsqueeze(1)
 
 
 class _Recurrence(_Steps):
@@ -86,12 +100,39 @@ class _Recurrence(_Steps):
         return dict.fromkeys(self.names, (self.lstm.num_layers, self.lstm.hidden_size))
 
     def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
-        output, cell = (memory[name].transpose(0, 1).contiguous() for name in self.names)
+        kept = [memory[name].transpose(0, 1).contiguous() for name in self.names]
         x = x.transpose(1, 2)
-        y, states = self.lstm(x, (output, cell))
+        few = _on_cpu(x) and x.shape[1] <= FEW_FRAMES
+        y, *states = self._few_frames(x, *kept) if few else self._many_frames(x, *kept)
         for name, state in zip(self.names, states, strict=True):
             memory[name].copy_(state.transpose(0, 1))
         return (y + x).transpose(1, 2)
+
+    def _many_frames(
+        self, x: torch.Tensor, output: torch.Tensor, cell: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x: (B, F, D); output, cell: (layers, B, D). Returns them after the last frame, too."""
+        y, states = self.lstm(x, (output, cell))
+        return y, *states
+
+    def _few_frames(
+        self, x: torch.Tensor, output: torch.Tensor, cell: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same as torch defines it; on a CPU torch's own repacks all weights at each call."""
+        outputs, cells = list(output), list(cell)
+        for layer, (of_input, of_output, *biases) in enumerate(self.lstm.all_weights):
+            h, c = outputs[layer], cells[layer]
+            driven = nn.functional.linear(x, of_input, biases[0])
+            after = []
+            for frame in driven.unbind(1):
+                gates = frame + nn.functional.linear(h, of_output, biases[1])
+                enter, keep, new, show = gates.chunk(4, 1)
+                c = keep.sigmoid() * c + enter.sigmoid() * new.tanh()
+                h = show.sigmoid() * c.tanh()
+                after.append(h)
+            x = torch.stack(after, 1)
+            outputs[layer], cells[layer] = h, c
+        return x, torch.stack(outputs), torch.stack(cells)
 
 
 class _Residual(_Steps):
@@ -135,6 +176,10 @@ def _steps(layer: nn.Module, name: str) -> _Steps:
     if isinstance(layer, SEANetResnetBlock):
         return _Residual(layer, name)
     return _Steps(layer)
+
+
+def _on_cpu(x: torch.Tensor) -> bool:
+    return x.device.type == "cpu"
 
 
 class SEANetSteps:

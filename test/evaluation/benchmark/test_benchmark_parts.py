@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.evaluation.benchmark import coding, files, operations, systems, timing, tokens
+from espnet_stacodec.evaluation.benchmark import (
+    coding,
+    files,
+    operations,
+    streaming,
+    systems,
+    timing,
+    tokens,
+)
 
 SMALL = {"dimension": 8, "n_filters": 4, "lstm_layers": 1}
 TRANSFORMER = {"hidden": 8, "layers": 1, "heads": 2, "feed_forward": 12}
@@ -76,6 +84,17 @@ def test_coding(small, monkeypatch, has):
     assert columns(table, "way") == 2 * ["2 files together, each"] + low
     assert 90 < float(columns(table, "equal codes (%)")[0]) <= 100
     assert all(float(ratio) > 0 for ratio in columns(table, "ratio"))
+
+
+def test_streaming(small, monkeypatch):
+    causal = {"bottleneck": TRANSFORMER, "predistillation": {"transformer": TRANSFORMER}}
+    monkeypatch.setattr(streaming, "PARAMS", causal | {"causal": True})
+    table = streaming.compare(0.2, 1)
+    ways = ["whole", "pieces of 20 ms", "pieces of 80 ms", "8 streams, pieces of 20 ms"]
+    assert columns(table, "way") == 2 * ways
+    assert columns(table, "ratio")[0] == "1.00"
+    assert all(float(factor) > 0 for factor in columns(table, "real-time factor"))
+    assert "A stream remembers" in table
 
 
 def test_tokens(monkeypatch):
