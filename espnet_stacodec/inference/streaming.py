@@ -6,12 +6,8 @@ from typeguard import typechecked
 
 from espnet_stacodec.inference.arrays import Count
 from espnet_stacodec.inference.computing import Computing
-from espnet_stacodec.inference.streams import (
-    DecoderStream,
-    DecoderStreams,
-    EncoderStream,
-    EncoderStreams,
-)
+from espnet_stacodec.inference.decoder_streams import DecoderStream, DecoderStreams
+from espnet_stacodec.inference.encoder_streams import EncoderStream, EncoderStreams
 from espnet_stacodec.streaming.coder import lookahead_frames
 
 

@@ -1,0 +1,110 @@
+"""Streams of codes to audio, as they come."""
+
+import functools
+from collections.abc import Sequence
+from typing import SupportsIndex
+
+import torch
+from typeguard import typechecked
+
+from espnet_stacodec.config import whole_number
+from espnet_stacodec.errors import TokenError
+from espnet_stacodec.fileio.code_files import check_codes
+from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
+from espnet_stacodec.inference.arrays import CodeArray
+from espnet_stacodec.inference.computing import Computing
+from espnet_stacodec.inference.streams import Stream, Streams
+from espnet_stacodec.streaming.coder import STEP_FRAMES, DecoderSteps
+
+
+class DecoderStreams(Streams):
+    """Several independent streams of codes to audio; made by `codec.decoder_streams(number)`."""
+
+    def __init__(self, codec: Computing, number: SupportsIndex) -> None:
+        self._steps = DecoderSteps(codec.generator)  # type: ignore[arg-type]
+        self._hop = codec.frame_rule.hop_samples
+        state = self._steps.state(whole_number("number of streams", number, 1))
+        super().__init__(codec, number, state)
+
+    @typechecked
+    def push(self, pieces: Sequence[CodeArray | None]) -> list[torch.Tensor]:
+        """Decode the next codes of each stream.
+
+        Args:
+            pieces: (n, t_i) integers of each stream, of the first n codebooks, which may be
+                another number than before; None, or no frames, for none.
+
+        Returns:
+            (t_i * hop,) float32 of each stream at the codec's rate, on the CPU.
+
+        Raises:
+            TokenError: If codes do not fit the codec; all streams are then as they were.
+        """
+        self._check_number(pieces)
+        codes = {row: self._checked(piece, row) for row, piece in enumerate(pieces)}
+        return self._decode({row: piece for row, piece in codes.items() if piece.shape[1]})
+
+    @typechecked
+    def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
+        """End streams, which are then as new ones.
+
+        Args:
+            streams: Which; None for all.
+
+        Returns:
+            (0,) of each of these streams: audio is complete with the frame that it belongs to.
+
+        Raises:
+            DataError: If there is no such stream.
+        """
+        rows = self._rows(streams)
+        if rows:
+            self._state.begin(rows)
+        return [torch.zeros(0) for _ in rows]
+
+    def _checked(self, piece: CodeArray | None, row: int) -> torch.Tensor:
+        """Return codes (n, t) of one stream."""
+        choices = self.codec.codebook_choices
+        if piece is None:
+            return torch.zeros(1, 0, dtype=torch.long)
+        array = torch.as_tensor(piece).cpu().numpy()
+        if array.ndim == 2 and not array.shape[1] and 1 <= len(array) <= len(choices):
+            return torch.zeros(array.shape, dtype=torch.long)
+        try:
+            return torch.from_numpy(check_codes(array, choices))
+        except TokenError as error:
+            raise TokenError(f"stream {row}: {error}") from error
+
+    @torch.no_grad()
+    def _decode(self, codes: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        """codes: (n_i, t_i) of some streams, t_i > 0. Returns the audio of all."""
+        entries = [codebook.embed for codebook in self._steps.generator.codebooks]
+        latents = {
+            row: sum_of_entries(entries, piece.to(self.codec.device)).T
+            for row, piece in codes.items()
+        }
+        audio: list[list[torch.Tensor]] = [[torch.zeros(0)] for _ in range(self.number)]
+        done = 0
+        with self.codec._computing():
+            while rows := [row for row, of_row in latents.items() if of_row.shape[1] > done]:
+                frames = min(STEP_FRAMES, *(latents[row].shape[1] - done for row in rows))
+                batch = torch.stack([latents[row][:, done : done + frames] for row in rows])
+                made = self._with(rows, functools.partial(self._steps.step, batch))
+                for row, samples in zip(rows, made[:, 0].float().cpu(), strict=True):
+                    audio[row].append(samples)
+                done += frames
+        return [torch.cat(of_stream) for of_stream in audio]
+
+
+class DecoderStream(Stream[DecoderStreams]):
+    """A stream of codes to audio; made by `codec.decoder_stream()`.
+
+    Example:
+        >>> player = codec.decoder_stream()
+        >>> audio = player.push(codes)  # (t * hop,) float32
+        >>> player.flush()              # it can be used again
+    """
+
+    def push(self, codes: CodeArray) -> torch.Tensor:
+        """Decode the next codes (n, t); see `DecoderStreams.push`. Returns (t * hop,)."""
+        return self._streams.push([codes])[0]
