@@ -62,9 +62,9 @@ class Encoding(Computing):
         """Return the codes of one or several waveforms.
 
         Audio of more than a minute is encoded in pieces, each with some seconds of its neighbours,
-        so that memory is bounded; near their borders some codes can differ from those of the
-        whole. Tokens are made of the whole. The caller's autocast
-        changes nothing.
+        so that memory is bounded; near their borders some codes can differ from those of the whole,
+        but not of a causal codec. Tokens are made of the whole. The caller's autocast changes
+        nothing.
 
         Args:
             wave: (N,) or (1, N) samples, floating point or PCM (see `to_waveform`), or a list.

@@ -87,18 +87,16 @@ class EncoderSteps:
         return self._predict(latents, state)
 
     def finish(self, state: State) -> Frames:
-        """Return the frames that wait for later ones, which never come."""
-        parts = []
-        if self.bottleneck is not None and self.bottleneck.lookahead_frames:
+        """Return the frames that wait for later ones, which never come: zeros take their place."""
+        dimension = self.generator.codebooks[0].embed.shape[1]
+        streams = len(next(iter(state.values())))
+        latents = next(self.generator.parameters()).new_zeros(streams, dimension, 0)
+        if self.bottleneck is not None:
             nothing = torch.zeros_like(state[f"{BOTTLENECK}.ahead"])
             latents = self.bottleneck.step(nothing, state, BOTTLENECK)
-            parts.append(self._predict(latents, state))
-        if self.source is not None and state["waiting"].shape[2]:
+        parts = [self._predict(latents, state)]
+        if self.source is not None:
             parts.append(self._predict(torch.zeros_like(state["waiting"]), state))
-        if not parts:
-            streams = len(next(iter(state.values())))
-            nothing = next(self.generator.parameters()).new_zeros(streams, self._dimension, 0)
-            return self._predict(nothing, state)
         tokens = [part.tokens for part in parts if part.tokens is not None]
         latents = torch.cat([part.latents for part in parts], 2)
         return Frames(latents, torch.cat(tokens, 1) if tokens else None)
@@ -110,10 +108,6 @@ class EncoderSteps:
             shape = (len(self.generator.codebooks), batch, 0)
             return torch.zeros(shape, dtype=torch.long, device=frames.latents.device)
         return self.generator.quantizer(frames.latents, frames.tokens).codes
-
-    @property
-    def _dimension(self) -> int:
-        return self.generator.codebooks[0].embed.shape[1]
 
     def _predict(self, latents: torch.Tensor, state: State) -> Frames:
         """latents: (B, D, F) of the next frames, zeros after the last; the tokens may wait."""
