@@ -72,8 +72,11 @@ def build_generator(
     return generator
 
 
-def build_codec(lookaheads: tuple[int, int] = (1, 2), seed: int = 0, **params: Any) -> AudioCoding:
-    return AudioCoding(build_generator(lookaheads, seed, **params))
+def build_codec(
+    lookaheads: tuple[int, int] = (1, 2), seed: int = 0, precision: str = "float64", **params: Any
+) -> AudioCoding:
+    """Return the codec of `build_generator`; in float64 equality is no matter of rounding."""
+    return AudioCoding(build_generator(lookaheads, seed, **params), precision=precision)
 
 
 def cuts(length: int, seed: int, longest: int) -> list[int]:

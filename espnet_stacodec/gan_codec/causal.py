@@ -98,7 +98,7 @@ class CausalTransformer(nn.Module):
             # What is looked ahead at past the end of an item is zeros, as if it were alone.
             x = x * length_mask(lengths, x.shape[2]).unsqueeze(1)
         positions = torch.arange(x.shape[2])
-        rotation = self._rotation(positions, x.device)
+        rotation = self._rotation(positions, x)
         mask = self._visible(positions[:, None], positions).to(x.device)
 
         def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: int) -> torch.Tensor:
@@ -106,22 +106,22 @@ class CausalTransformer(nn.Module):
 
         return self._run(nn.functional.pad(x, (0, self.lookahead_frames)), attend)
 
-    def memory(self, streams: int, step_frames: int, name: str, device: torch.device) -> Memory:
+    def memory(self, streams: int, step_frames: int, name: str) -> Memory:
         """Return what new streams remember.
 
         Args:
             streams: How many they are, B.
             step_frames: The most frames of a step.
-            name: Begins the names of what is remembered.
-            device: Of what is computed with; numbers stay on the CPU.
+            name: Begins the names of what is remembered. Numbers of frames stay on the CPU.
         """
+        weight = self.out_projection.weight
         hidden, places = self.norm.normalized_shape[0], self.context_frames + step_frames - 1
         dimension = self.out_projection.out_features
         shape = (streams, len(self.blocks), self.heads, places, hidden // self.heads)
         return {
-            f"{name}.ahead": torch.zeros(streams, dimension, self.lookahead_frames, device=device),
-            f"{name}.keys": torch.zeros(shape, device=device),
-            f"{name}.values": torch.zeros(shape, device=device),
+            f"{name}.ahead": weight.new_zeros(streams, dimension, self.lookahead_frames),
+            f"{name}.keys": weight.new_zeros(shape),
+            f"{name}.values": weight.new_zeros(shape),
             # From 1, as 0 is a place that holds no frame yet.
             f"{name}.positions": torch.zeros(streams, places, dtype=torch.long),
             f"{name}.received": torch.zeros(streams, dtype=torch.long),
@@ -156,7 +156,7 @@ class CausalTransformer(nn.Module):
         places.scatter_(1, slots, positions + 1)
         seen = self._visible(positions[:, :, None] + 1, places[:, None, :]) & (places > 0)[:, None]
         mask = seen.unsqueeze(1).to(x.device)
-        rotation = self._rotation(positions.unsqueeze(1), x.device)
+        rotation = self._rotation(positions.unsqueeze(1), x)
         rows, slots = torch.arange(len(x), device=x.device)[:, None], slots.to(x.device)
         keys, values = memory[f"{name}.keys"], memory[f"{name}.values"]
 
@@ -185,14 +185,15 @@ class CausalTransformer(nn.Module):
         return (key <= query) & (query - key < self.context_frames)
 
     def _rotation(
-        self, positions: torch.Tensor, device: torch.device
+        self, positions: torch.Tensor, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosine and sine (..., F, d / 2) of the angles at positions (..., F)."""
+        """Return cosine and sine (..., F, d / 2) of the angles at positions (..., F), for x."""
         half = self.norm.normalized_shape[0] // self.heads // 2
         # In float64: after hours the angles are large.
         frequencies = ROTARY_BASE ** (-torch.arange(half, dtype=torch.float64) / half)
         angles = positions.unsqueeze(-1) * frequencies
-        return angles.cos().float().to(device), angles.sin().float().to(device)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        return angles.cos().to(x.device, dtype), angles.sin().to(x.device, dtype)
 
 
 class CausalBottleneck(CausalTransformer):

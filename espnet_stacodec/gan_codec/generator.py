@@ -259,6 +259,7 @@ class STACodecGenerator(nn.Module):
     def encode(self, audio: torch.Tensor, num_samples: torch.Tensor | None = None) -> torch.Tensor:
         """Return the latents (B, D, T) before quantization; arguments as for `forward`."""
         num_frames = self._num_frames(num_samples)
+        audio = audio.to(next(self.parameters()).dtype)
         if self.pads_waveform:
             hop = self.frame_rule.hop_samples
             audio = nn.functional.pad(audio, (0, -audio.shape[-1] % hop))

@@ -45,8 +45,8 @@ class AudioCoding(Encoding, Decoding, Streaming):
             built-in codecs.
         tokenizer: The semantic tokenizer that it was trained with; None where it needs none.
         device: Where to compute.
-        precision: What the networks compute in: "float32" or "bfloat16", which is faster where the
-            device has it and gives some other codes.
+        precision: What the networks compute in: "float32"; "bfloat16", which is faster where the
+            device has it and gives some other codes; or "float64", for causal codecs.
 
     Attributes:
         fingerprint: 16 hexadecimal digits that identify the weights, and the settings that decide
@@ -71,6 +71,13 @@ class AudioCoding(Encoding, Decoding, Streaming):
         self.fingerprint = codec_fingerprint(generator)
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         fold(self.generator)
+        if precision == "float64":
+            if not self.generator.causal:
+                raise ConfigError(
+                    "precision 'float64' is for causal codecs, whose streams then do not differ"
+                    " from whole files by rounding; give 'float32'."
+                )
+            self.generator.double()
         self.tokenizer = tokenizer or CodecTokenizer(None, None)
         self.to(device)
 
@@ -99,7 +106,7 @@ class AudioCoding(Encoding, Decoding, Streaming):
             token: Access token of a private repository; None for that of `hf auth login`.
             cache_dir: Where downloads, unpacked archives and converted releases are kept; None
                 for the hub's and the user's cache.
-            precision: "float32" or "bfloat16".
+            precision: "float32", "bfloat16" or "float64".
 
         Raises:
             ConfigError: If there is no such device or precision.

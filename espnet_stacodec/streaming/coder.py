@@ -60,10 +60,9 @@ class EncoderSteps:
 
     def state(self, streams: int) -> State:
         """Return what new streams remember."""
-        device = next(self.generator.parameters()).device
-        tensors = dict(self.encoder.memory(streams, device))
+        tensors = dict(self.encoder.memory(streams))
         for name, part in self.transformers.items():
-            tensors |= part.memory(streams, self.step_frames, name, device)
+            tensors |= part.memory(streams, self.step_frames, name)
         if self.source is not None:
             # The latents of the frames whose tokens are not known yet.
             ahead = tensors[f"{PREDISTILLATION}.ahead"]
@@ -81,7 +80,7 @@ class EncoderSteps:
         Returns:
             The frames that now are known to be complete.
         """
-        latents = self.encoder(audio, state)
+        latents = self.encoder(audio.to(next(self.generator.parameters()).dtype), state)
         if self.bottleneck is not None:
             latents = self.bottleneck.step(latents, state, BOTTLENECK)
         return self._predict(latents, state)
@@ -136,7 +135,7 @@ class DecoderSteps:
 
     def state(self, streams: int) -> State:
         """Return what new streams remember."""
-        return State(self.decoder.memory(streams, next(self.generator.parameters()).device))
+        return State(self.decoder.memory(streams))
 
     def step(self, latents: torch.Tensor, state: State) -> torch.Tensor:
         """Return the audio (B, 1, F * hop) of the next latents (B, D, F); changes the state."""

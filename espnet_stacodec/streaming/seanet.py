@@ -193,11 +193,11 @@ class SEANetSteps:
     def __init__(self, network: SEANet, name: str) -> None:
         self._layers = _Sequence(network.model, name)
 
-    def memory(self, streams: int, device: torch.device) -> Memory:
+    def memory(self, streams: int) -> Memory:
         """Return what new streams remember."""
+        weight = next(self._layers.layer.parameters())
         return {
-            name: torch.zeros(streams, *size, device=device)
-            for name, size in self._layers.sizes().items()
+            name: weight.new_zeros(streams, *size) for name, size in self._layers.sizes().items()
         }
 
     def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:

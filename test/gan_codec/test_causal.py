@@ -6,7 +6,6 @@ import torch
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.causal import CausalBottleneck, CausalTransformer, Memory
 
-CPU = torch.device("cpu")
 SIZES = {"hidden": 16, "heads": 2, "feed_forward": 24}
 
 
@@ -27,7 +26,7 @@ def in_steps(model: CausalTransformer, x: torch.Tensor, sizes: list[int], memory
 def test_steps_give_what_the_whole_sequence_gives(lookahead, sizes):
     model = build(context_frames=7, lookahead_frames=lookahead)
     x = torch.randn(3, 6, sum(sizes))
-    made = in_steps(model, x, sizes, model.memory(3, 5, "part", CPU))
+    made = in_steps(model, x, sizes, model.memory(3, 5, "part"))
     torch.testing.assert_close(made, model(x), rtol=0, atol=1e-5)
 
 
@@ -67,9 +66,9 @@ def test_positions_never_run_out():
     """A stream that has run for a year goes on as one that has just begun."""
     model = build(context_frames=7)
     x = torch.randn(1, 6, 30)
-    memory = model.memory(1, 5, "part", CPU)
+    memory = model.memory(1, 5, "part")
     made = in_steps(model, x, [5] * 6, memory)
-    later = model.memory(1, 5, "part", CPU)
+    later = model.memory(1, 5, "part")
     later["part.received"] += 50 * 3600 * 24 * 365
     found = in_steps(model, x, [5] * 6, later)
     torch.testing.assert_close(found, made, rtol=0, atol=1e-4)

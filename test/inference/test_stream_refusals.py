@@ -86,6 +86,11 @@ def test_a_codec_that_is_not_causal(plain, make: Callable[[AudioCoding], object]
     assert not plain.is_causal
 
 
+def test_float64_is_for_causal_codecs(plain):
+    with pytest.raises(ConfigError, match="precision 'float64' is for causal codecs"):
+        AudioCoding(plain.generator, precision="float64")
+
+
 def test_a_codec_that_needs_tokens_decodes_only():
     codec = build_codec(predistillation=None)
     with pytest.raises(TokenError, match="cannot encode a stream: .* hears the whole utterance"):

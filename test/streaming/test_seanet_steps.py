@@ -26,7 +26,7 @@ def whole_and_steps(network, x: torch.Tensor, frame: int, seed: int, **options):
     """Return the outputs of x (B, C, T) at once, and in random pieces of `frame` samples."""
     seanet = build(network, **options)
     steps = SEANetSteps(seanet, "part")
-    memory = steps.memory(len(x), torch.device("cpu"))
+    memory = steps.memory(len(x))
     sizes = [frame * size for size in cuts(x.shape[2] // frame, seed, 9) if size]
     made = torch.cat([steps(piece, memory) for piece in x.split(sizes, 2)], 2)
     return seanet(x), made
@@ -65,7 +65,7 @@ def test_nothing_depends_on_later_frames(network):
 
 def test_what_is_remembered_is_bounded():
     steps = SEANetSteps(build(SEANetEncoder), "part")
-    memory = steps.memory(1, torch.device("cpu"))
+    memory = steps.memory(1)
     shapes = {name: value.shape for name, value in memory.items()}
     for _ in range(3):
         steps(torch.randn(1, 1, 7 * HOP), memory)

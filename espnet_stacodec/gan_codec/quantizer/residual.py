@@ -101,7 +101,8 @@ class ResidualQuantizer(StepCounter):
             part = _alone(latents)
         # Codebooks are averages over many steps: half precision would lose the small increments.
         with torch.autocast(latents.device.type, enabled=False):
-            frames = valid_frames(latents.float().transpose(1, 2), mask)
+            latents = latents.to(torch.promote_types(latents.dtype, torch.float32))
+            frames = valid_frames(latents.transpose(1, 2), mask)
             frame_tokens = None if tokens is None else valid_frames(tokens, mask)
             entries, codes, commitment_loss = self._quantize(frames, frame_tokens, part)
         shape = latents.shape[::2]
