@@ -38,7 +38,7 @@ def test_the_codes_of_these_tests_are_as_different_as_they_can_be(any_codec):
     assert all((row[1:] != row[:-1]).float().mean() > 0.2 for row in codes)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_codes_of_any_cutting_are_those_of_encode(any_codec, seed):
     rng = np.random.default_rng(seed)
     wave = speech(int(rng.integers(1, 60 * HOP)), seed)
@@ -112,7 +112,7 @@ def test_samples_of_every_type_that_encode_takes(codec, type):
     assert torch.equal(encoded(codec.encoder_stream(), pieces), codec.encode(wave, 16000))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_streams_together_are_as_alone(any_codec, seed):
     """They begin, end and pause at different times, with pieces of different sizes."""
     rng = np.random.default_rng(100 + seed)
