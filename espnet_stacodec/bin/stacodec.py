@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
-from espnet_stacodec.bin import _cli, _probe, _report, _score
+from espnet_stacodec.bin import _cli, _probe, _report, _score, _stream
 from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
-    from espnet_stacodec.inference.audio_coding import AudioCoding
     from espnet_stacodec.inference.file_coding import FileCoder
 
 BENCHMARKS = ("encode", "streaming", "tokens", "training", "files")
-# Options that a stream does not have, and their defaults.
-FILE_OPTIONS = {
-    **{"root": None, "nj": 1, "batch_size": 1, "overwrite": False, "strict": False},
-    "format": "wav",
-}
 MODEL_HELP = (
     "name of a shipped codec, experiment folder, archive, or Hugging Face repository (default:"
     f" {DEFAULT_NAME}, which is shipped)"
@@ -178,10 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _encode(args: argparse.Namespace) -> None:
     if args.stream:
-        from espnet_stacodec.inference.pipes import encode_pipe
-
-        codec = _streaming_codec(args)
-        encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
+        _stream.encode(args, _source)
         return
     from espnet_stacodec.inference.file_coding import FileEncoder
 
@@ -192,34 +183,13 @@ def _encode(args: argparse.Namespace) -> None:
 
 def _decode(args: argparse.Namespace) -> None:
     if args.stream:
-        from espnet_stacodec.inference.pipes import decode_pipe
-
-        decode_pipe(_streaming_codec(args), sys.stdin.buffer, sys.stdout.buffer)
+        _stream.decode(args, _source)
         return
     from espnet_stacodec.inference.file_coding import FileDecoder
 
     source = _source(args)
     options = (args.device, args.model_file, args.precision, args.batch_size, args.format)
     _code(args, FileDecoder(source, *options))
-
-
-def _streaming_codec(args: argparse.Namespace) -> "AudioCoding":
-    """Load the codec of a stream.
-
-    Raises:
-        ConfigError: If the options are not those of a stream, or it cannot be loaded.
-    """
-    from espnet_stacodec.errors import ConfigError
-    from espnet_stacodec.inference.audio_coding import AudioCoding
-
-    if args.inputs != ["-"]:
-        raise ConfigError("--stream reads standard input: give - as the only input.")
-    given = [name for name, value in FILE_OPTIONS.items() if getattr(args, name, value) != value]
-    if given:
-        raise ConfigError(f"--stream takes no --{given[0]}, which is for files; leave it out.")
-    return AudioCoding.from_pretrained(
-        _source(args), args.device, args.model_file, precision=args.precision
-    )
 
 
 def _code(args: argparse.Namespace, coder: "FileCoder") -> None:

@@ -1,0 +1,51 @@
+"""`stacodec encode --stream` and `decode --stream`: from standard input to standard output."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from espnet_stacodec.inference.audio_coding import AudioCoding
+
+# Options that a stream does not have, and their defaults.
+FILE_OPTIONS = {
+    **{"root": None, "nj": 1, "batch_size": 1, "overwrite": False, "strict": False},
+    "format": "wav",
+}
+Source = Callable[[argparse.Namespace], Path | str]
+
+
+def encode(args: argparse.Namespace, source: Source) -> None:
+    """Encode raw audio as it comes; `source` finds the codec that the options mean."""
+    from espnet_stacodec.inference.pipes import encode_pipe
+
+    codec = _codec(args, source)
+    encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
+
+
+def decode(args: argparse.Namespace, source: Source) -> None:
+    """Decode a stream of codes as it comes; see `encode`."""
+    from espnet_stacodec.inference.pipes import decode_pipe
+
+    decode_pipe(_codec(args, source), sys.stdin.buffer, sys.stdout.buffer)
+
+
+def _codec(args: argparse.Namespace, source: Source) -> "AudioCoding":
+    """Load the codec of a stream.
+
+    Raises:
+        ConfigError: If the options are not those of a stream, or it cannot be loaded.
+    """
+    from espnet_stacodec.errors import ConfigError
+    from espnet_stacodec.inference.audio_coding import AudioCoding
+
+    if args.inputs != ["-"]:
+        raise ConfigError("--stream reads standard input: give - as the only input.")
+    given = [name for name, value in FILE_OPTIONS.items() if getattr(args, name, value) != value]
+    if given:
+        raise ConfigError(f"--stream takes no --{given[0]}, which is for files; leave it out.")
+    return AudioCoding.from_pretrained(
+        source(args), args.device, args.model_file, precision=args.precision
+    )
