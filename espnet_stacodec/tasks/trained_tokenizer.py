@@ -55,7 +55,7 @@ def give_centroids(codec: STACodec, tokenizer_folder: str | None) -> None:
         return
     centroids = KMeans.load(path).centroids
     if codec.generator.distillation is not None:
-        codec.generator.distillation.centroids.copy_(centroids)
+        codec.generator.distillation.know_centroids(centroids)
     if isinstance(codec.generator.token_source, Predistillation):
         codec.generator.token_source.know_centroids(centroids)
 

@@ -20,17 +20,32 @@ class Distillation(nn.Module):
         feature_dim: Dimension of the teacher's features, F.
         loss_weight: Weight of the loss; SpeechTokenizer's is 120, beside a waveform loss weighted
             500 and a mel loss weighted 45.
+        centred: Whether the mean of all centroids is subtracted from each. As they are, most
+            dimensions hardly change over time: a student that is constant has most of the
+            similarity.
     """
 
     centroids: torch.Tensor
 
     def __init__(
-        self, dimension: int, num_tokens: int, feature_dim: int, loss_weight: float = 120.0
+        self,
+        dimension: int,
+        num_tokens: int,
+        feature_dim: int,
+        loss_weight: float = 120.0,
+        centred: bool = True,
     ) -> None:
         super().__init__()
+        self.centred = centred
         self.projection = nn.Linear(dimension, feature_dim)
         self.loss_weight = loss_weight
         self.register_buffer("centroids", torch.zeros(num_tokens, feature_dim))
+
+    @torch.no_grad()
+    def know_centroids(self, centroids: torch.Tensor) -> None:
+        """Take the teacher's centroids (K, F)."""
+        mean = centroids.mean(0) if self.centred else 0.0
+        self.centroids.copy_(centroids - mean)
 
     def forward(
         self, first: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor | None

@@ -30,3 +30,15 @@ def test_padding_changes_nothing():
     padded = torch.cat([tokens[:, :4], torch.full((1, 3), -1)], 1)
     alone = distillation(first[..., :4], tokens[:, :4], None)
     torch.testing.assert_close(distillation(first, padded, torch.tensor([4])), alone)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("centred", "similarity"), [(True, 0.0), (False, 5 / math.sqrt(26))])
+def test_a_constant_student_gets_nothing_of_centred_centroids(centred, similarity):
+    """4 and 6 are -1 and 1 about their mean; a constant is 10 / sqrt(2 * 52) like them."""
+    distillation = Distillation(2, 2, 1, loss_weight=2.0, centred=centred)
+    distillation.projection.weight.zero_()
+    distillation.projection.bias.fill_(3.0)
+    distillation.know_centroids(torch.tensor([[4.0], [6.0]]))
+    loss = distillation(torch.randn(1, 2, 2), torch.tensor([[0, 1]]), None)
+    assert float(loss) == pytest.approx(2 * math.log(1 + math.exp(-similarity)), abs=1e-5)
