@@ -46,6 +46,24 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
+@typechecked
+def over_seeds(values: Sequence[float | None]) -> Estimate:
+    """Return the mean of a figure over trainings with several seeds, by Student's t.
+
+    The interval is that of the mean of further seeds on the same utterances: it says nothing about
+    other utterances. What is None or not finite is left out.
+    """
+    known = np.array([value for value in values if value is not None and math.isfinite(value)])
+    if not len(known):
+        return Estimate(math.nan, math.nan, math.nan)
+    mean = float(known.mean())
+    if len(known) < 2:
+        return Estimate(mean, math.nan, math.nan)
+    quantile = stats.t.ppf((1 + LEVEL) / 2, len(known) - 1)
+    half = float(quantile * known.std(ddof=1) / math.sqrt(len(known)))
+    return Estimate(mean, mean - half, mean + half)
+
+
 class Bootstrap:
     """Utterances, drawn again by speaker or one by one; the same draws for every figure.
 

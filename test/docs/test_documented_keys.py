@@ -27,6 +27,11 @@ from espnet_stacodec.gan_codec.tokens.span_mask import SpanMask
 from espnet_stacodec.iterators.augmentation import Augmentation
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
+sys.path.insert(0, str(ROOT / "egs2/TEMPLATE/codec1/local"))
+
+import ablation_variants
+from ablation_measures import Probe
+
 PAGE = ROOT / "docs/configuration.md"
 REQUIRED = "required"
 # What the code around a part gives it, and a configuration does not.
@@ -42,6 +47,7 @@ GIVEN = {
     "spectral.decoder": {"dimension", "hop_samples"},
     "convolution": {"inputs", "outputs"},
     "augmentation_conf": {"sample_rate"},
+    "probes": {"name"},
 }
 PARTS: dict[str, Callable] = {
     "`codec_conf`": stacodec.STACodec,
@@ -61,6 +67,7 @@ PARTS: dict[str, Callable] = {
     "Semantic tokenizer": UpstreamConfig,
     "Frontend `code_mixture`": CodeMixtureFrontend,
     "Encoder `convolution`": ConvolutionEncoder,
+    "`probes`": Probe,
 }
 
 
@@ -121,11 +128,8 @@ def test_keys_of_the_codec_frontend():
 
 
 def test_keys_of_a_variant():
-    sys.path.insert(0, str(ROOT / "egs2/TEMPLATE/codec1/local"))
-    import ablations
-
     keys = [row[0].strip("`") for row in table(section(PAGE, "`ablations.yaml`"))]
-    assert sorted(keys) == sorted(ablations.OWN_KEYS)
+    assert sorted(keys) == sorted(ablation_variants.OWN_KEYS)
 
 
 def known_keys() -> Mapping[str, Callable | None]:

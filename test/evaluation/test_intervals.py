@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.evaluation.intervals import Bootstrap
+from espnet_stacodec.evaluation.intervals import Bootstrap, over_seeds
 
 TRIALS = 200
 
@@ -94,3 +94,13 @@ def test_the_same_call_gives_the_same_interval():
 def test_a_speaker_for_each_utterance():
     with pytest.raises(DataError, match="2 for 3"):
         Bootstrap(3, ["a", "b"])
+
+
+def test_over_seeds_is_students_interval():
+    """t of two degrees of freedom is 4.3027; the deviation of 1, 2, 3 is 1."""
+    found = over_seeds([1.0, 2.0, 3.0, None, math.nan])
+    half = 4.3027 / math.sqrt(3)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half), abs=1e-4)
+    alone = over_seeds([2.0])
+    assert alone.value == 2.0 and math.isnan(alone.low) and math.isnan(alone.high)
+    assert math.isnan(over_seeds([None]).value)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The variants of conf/ablations.yaml, trained at one small size, and their table. Stages 1 to 3 of
-# run.sh must have been run with this ssl_config.
+# The variants of conf/ablations.yaml, trained at one small size with each seed, and their tables.
+# Stages 1 to 3 of run.sh must have been run with this ssl_config.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh

@@ -1,0 +1,193 @@
+"""What a trained variant keeps (scores of stage 6) and what its first codebook knows (probes)."""
+
+import argparse
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ablation_variants import Run
+
+from espnet_stacodec.bin import decode, dump_codes, tokens_as_codes
+from espnet_stacodec.config import construct, load_yaml
+from espnet_stacodec.downstream.code_dirs import read_codes
+from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.evaluation.code_sets import CodeSet, read_place
+from espnet_stacodec.evaluation.ctc_probe import probe_spelling
+from espnet_stacodec.evaluation.label_probe import Accuracy, probe_labels
+from espnet_stacodec.evaluation.mutual_information import information
+from espnet_stacodec.evaluation.probes import read_lists
+from espnet_stacodec.evaluation.results import SHOWN
+from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.frames import align_tokens
+
+NAME = "figures.json"
+# Of RVQ-1 and the semantic tokens of the test set (%): mutual information as share of the tokens'
+# entropy, and frames where the code is the token.
+TOKEN_INFORMATION = "token_information"
+TOKENS_RIGHT = "tokens_right"
+SPEAKERS = "utt2spk"
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A question that is asked of the first codebook.
+
+    Attributes:
+        name: Its name in ablations.yaml.
+        label: List in dump/raw/<set> that has the answers: intent, text, utt2spk.
+        sets: Sets whose utterances are asked.
+        test: Those of `sets` to test on, with a probe of the others; empty for cross-validation.
+        speakers_apart: Whether cross-validation keeps whole speakers together.
+        spelling: Whether `label` is spelled by a CTC probe: character errors, not labels right.
+    """
+
+    name: str
+    label: str
+    sets: Sequence[str]
+    test: Sequence[str] = ()
+    speakers_apart: bool = False
+    spelling: bool = False
+
+    @classmethod
+    def read(cls, name: str, conf: Mapping[str, Any], where: str) -> "Probe":
+        """Return the probe of an entry of ablations.yaml.
+
+        Raises:
+            ConfigError: If a key is unknown or missing, or sets to test on are not among the sets.
+        """
+        probe = construct(cls, {"name": name, **conf}, f"{where} '{name}'")
+        if not set(probe.test) < set(probe.sets) or (probe.spelling and not probe.test):
+            raise ConfigError(
+                f"{where} '{name}': `test` must be some of `sets` ({', '.join(probe.sets)}), not"
+                f" [{', '.join(probe.test)}]."
+            )
+        return probe
+
+    def ask(self, codes_dir: Path, raw_dir: Path) -> dict[str, float]:
+        """Return what the first codebook of <codes_dir>/<set>/codes.scp reaches.
+
+        Returns:
+            value (%): labels right, or wrong characters where spelled; and, of labels, majority:
+            labels right (%) if the commonest of the training is always said.
+        """
+        streams: dict[str, np.ndarray] = {}
+        for name in self.sets:
+            codes, _ = read_codes(codes_dir / name / "codes.scp")
+            streams |= {utt: books[0] for utt, books in codes.items()}
+        labels = read_lists(raw_dir / name / self.label for name in self.sets)
+        speakers = read_lists(raw_dir / name / SPEAKERS for name in self.sets)
+        test = list(read_lists(raw_dir / name / "wav.scp" for name in self.test))
+        if self.spelling:
+            return {"value": probe_spelling(streams, labels, test, speakers).cer.value}
+        apart = speakers if self.speakers_apart else None
+        found: Accuracy = probe_labels(streams, labels, test or None, apart)
+        return {"value": found.accuracy.value, "majority": found.majority}
+
+
+def measure(
+    run: Run, probes: Sequence[Probe], args: argparse.Namespace, train: Callable[[], None]
+) -> dict[str, float]:
+    """Return the figures of a run by name; `train` is called unless all of them are there.
+
+    Writes <experiment>/figures.json, and what stages 6 and 7 write.
+    """
+
+    def make() -> dict[str, float]:
+        logging.info("%s, seed %d", run.variant, run.seed)
+        train()
+        semantic_dir = tokens_of(run)
+        figures = _fidelity(run, semantic_dir, args) | _of_tokens(run, semantic_dir, args)
+        codes_dir = run.experiment / "codes"
+        if probes:
+            options = _words(args, semantic_dir, all_sets(probes), codes_dir)
+            dump_codes.main(["--model", f"{run.experiment}", *options])
+        for probe in probes:
+            figures[probe.name] = probe.ask(codes_dir, args.dumpdir / "raw")["value"]
+        return figures
+
+    asked = {"conf": run.conf, "options": run.options, "metrics": args.metrics}
+    asked |= {"test_set": args.test_set, "probes": list(map(dataclasses.asdict, probes))}
+    return _kept(run.experiment / NAME, asked, make)
+
+
+def measure_references(
+    run: Run, probes: Sequence[Probe], args: argparse.Namespace
+) -> dict[str, dict[str, float]]:
+    """Return what the semantic tokens themselves and the commonest answer reach, by probe.
+
+    Args:
+        run: Any finished one: all have the same tokens.
+        probes: What is asked.
+        args: Of the command.
+    """
+    folder = args.expdir / "semantic_tokens"
+
+    def make() -> dict[str, dict[str, float]]:
+        options = ["--semantic_dir", tokens_of(run), "--dump_dir", args.dumpdir / "raw"]
+        options += ["--out_dir", folder, "--sets", *all_sets(probes)]
+        tokens_as_codes.main([str(option) for option in options])
+        found = {probe.name: probe.ask(folder, args.dumpdir / "raw") for probe in probes}
+        known = {name: one["majority"] for name, one in found.items() if "majority" in one}
+        values = {name: one["value"] for name, one in found.items()}
+        return {"semantic tokens": values, "commonest answer": known}
+
+    return _kept(folder / NAME, list(map(dataclasses.asdict, probes)), make) if probes else {}
+
+
+def _kept(path: Path, asked: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what an earlier call with the same `asked` has written to `path`, or make it."""
+    asked = json.loads(json.dumps(asked))
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there["asked"] == asked:
+            return there["found"]
+    found = make()
+    write_text(path, json.dumps({"asked": asked, "found": found}) + "\n")
+    return found
+
+
+def all_sets(probes: Sequence[Probe]) -> list[str]:
+    """Return the sets of probes, each once."""
+    return list(dict.fromkeys(name for probe in probes for name in probe.sets))
+
+
+def tokens_of(run: Run) -> Path:
+    """Return the folder of the semantic tokens that a finished training had."""
+    return Path(load_yaml(run.experiment / "config.yaml")["semantic_tokenizer"])
+
+
+def _words(
+    args: argparse.Namespace, semantic_dir: Path, sets: Sequence[str], out_dir: Path
+) -> list[str]:
+    """Return the options that commands on sets share."""
+    words = ["--dump_dir", args.dumpdir / "raw", "--semantic_dir", semantic_dir, "--nj", args.nj]
+    return [str(word) for word in (*words, "--out_dir", out_dir, "--sets", *sets)]
+
+
+def _fidelity(run: Run, semantic_dir: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Return the scores of stage 6 for the test set."""
+    folder = run.experiment / "decode"
+    options = ["--model", f"{run.experiment}", "--metrics", *args.metrics]
+    decode.main(_words(args, semantic_dir, [args.test_set], folder) + options)
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["sets"]
+    return {key: value for key, value in found[args.test_set].items() if key in SHOWN}
+
+
+def _of_tokens(run: Run, semantic_dir: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Return what RVQ-1 says of the test set's semantic tokens."""
+    codes = read_place(run.experiment / "decode" / args.test_set / "codes.scp")
+    first = {name: books[:1] for name, books in codes.codes.items()}
+    tokens = read_place(semantic_dir / args.test_set / "semantic.scp").stream(0)
+    found = information(CodeSet(first, codes.sizes[:1], codes.frame_rate_hz), tokens)[0]
+    figures = {TOKEN_INFORMATION: 100 * found.share}
+    if run.assigns:
+        same = [
+            books[0] == align_tokens(name, tokens[name], books.shape[1])
+            for name, books in first.items()
+        ]
+        figures[TOKENS_RIGHT] = 100 * float(np.concatenate(same).mean())
+    return figures
