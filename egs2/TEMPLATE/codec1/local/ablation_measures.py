@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -95,23 +96,31 @@ def measure(
 
     Writes <experiment>/figures.json, and what stages 6 and 7 write.
     """
+    kept = Kept(run.experiment / NAME, {"conf": run.conf, "options": run.options})
 
-    def make() -> dict[str, float]:
+    @functools.cache
+    def trained() -> Path:
+        """Return the folder of the training's tokens."""
         logging.info("%s, seed %d", run.variant, run.seed)
         train()
-        semantic_dir = tokens_of(run)
-        figures = _fidelity(run, semantic_dir, args) | _of_tokens(run, semantic_dir, args)
-        codes_dir = run.experiment / "codes"
-        if probes:
-            options = _words(args, semantic_dir, all_sets(probes), codes_dir)
-            dump_codes.main(["--model", f"{run.experiment}", *options])
-        for probe in probes:
-            figures[probe.name] = probe.ask(codes_dir, args.dumpdir / "raw")["value"]
-        return figures
+        return tokens_of(run)
 
-    asked = {"conf": run.conf, "options": run.options, "metrics": args.metrics}
-    asked |= {"test_set": args.test_set, "probes": list(map(dataclasses.asdict, probes))}
-    return _kept(run.experiment / NAME, asked, make)
+    @functools.cache
+    def encoded() -> Path:
+        """Return the folder of the codes that are probed."""
+        codes_dir = run.experiment / "codes"
+        options = _words(args, trained(), all_sets(probes), codes_dir)
+        dump_codes.main(["--model", f"{run.experiment}", *options])
+        return codes_dir
+
+    def scores() -> dict[str, float]:
+        return _fidelity(run, trained(), args) | _of_tokens(run, trained(), args)
+
+    figures = dict(kept(f"scores of {args.test_set}", args.metrics, scores))
+    for probe in probes:
+        ask = functools.partial(_ask, probe, encoded, args)
+        figures[probe.name] = kept(f"probe {probe.name}", dataclasses.asdict(probe), ask)["value"]
+    return figures
 
 
 def measure_references(
@@ -125,29 +134,50 @@ def measure_references(
         args: Of the command.
     """
     folder = args.expdir / "semantic_tokens"
+    kept = Kept(folder / NAME, {})
 
-    def make() -> dict[str, dict[str, float]]:
+    @functools.cache
+    def written() -> Path:
         options = ["--semantic_dir", tokens_of(run), "--dump_dir", args.dumpdir / "raw"]
         options += ["--out_dir", folder, "--sets", *all_sets(probes)]
         tokens_as_codes.main([str(option) for option in options])
-        found = {probe.name: probe.ask(folder, args.dumpdir / "raw") for probe in probes}
-        known = {name: one["majority"] for name, one in found.items() if "majority" in one}
-        values = {name: one["value"] for name, one in found.items()}
-        return {"semantic tokens": values, "commonest answer": known}
+        return folder
 
-    return _kept(folder / NAME, list(map(dataclasses.asdict, probes)), make) if probes else {}
+    found = {
+        probe.name: kept(
+            probe.name, dataclasses.asdict(probe), functools.partial(_ask, probe, written, args)
+        )
+        for probe in probes
+    }
+    known = {name: one["majority"] for name, one in found.items() if "majority" in one}
+    values = {name: one["value"] for name, one in found.items()}
+    return {"semantic tokens": values, "commonest answer": known} if probes else {}
 
 
-def _kept(path: Path, asked: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what an earlier call with the same `asked` has written to `path`, or make it."""
-    asked = json.loads(json.dumps(asked))
-    if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if there["asked"] == asked:
-            return there["found"]
-    found = make()
-    write_text(path, json.dumps({"asked": asked, "found": found}) + "\n")
-    return found
+def _ask(probe: Probe, codes_dir: Callable[[], Path], args: argparse.Namespace) -> dict[str, float]:
+    return probe.ask(codes_dir(), args.dumpdir / "raw")
+
+
+class Kept:
+    """A file of what was found for a training, each part with what it was asked with.
+
+    Args:
+        path: The file.
+        asked: What all parts depend on.
+    """
+
+    def __init__(self, path: Path, asked: Mapping[str, Any]) -> None:
+        self.path = path
+        self.asked = asked
+
+    def __call__(self, name: str, asked: Any, make: Callable[[], dict]) -> dict[str, Any]:
+        """Return the part of that name, if it was asked the same way; else make and write it."""
+        asked = json.loads(json.dumps([self.asked, asked]))
+        parts = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
+        if name not in parts or parts[name]["asked"] != asked:
+            parts[name] = {"asked": asked, "found": make()}
+            write_text(self.path, json.dumps(parts) + "\n")
+        return parts[name]["found"]
 
 
 def all_sets(probes: Sequence[Probe]) -> list[str]:
