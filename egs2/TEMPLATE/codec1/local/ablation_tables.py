@@ -16,6 +16,7 @@ from espnet_stacodec.fileio.markdown import markdown_table
 
 # Columns of fidelity, where they were measured.
 FIDELITY = ("pesq_wb", "stoi", "si_sdr", "f0_correlation", "speaker_similarity")
+MARKERS = "osD^vP*XHph"
 TOKEN_TITLES = {
     TOKEN_INFORMATION: "what RVQ-1 says of the token (% of its entropy)",
     TOKENS_RIGHT: "RVQ-1 is the token (%)",
@@ -104,16 +105,17 @@ def plot(
     """Draw each variant's meaning against its fidelity, with intervals over the seeds."""
     from matplotlib.figure import Figure
 
-    figure = Figure((7, 4.6), dpi=130, layout="constrained")
+    figure = Figure((8, 4.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     for number, (name, found) in enumerate(estimates.items()):
         across, up = found["pesq_wb"], found[probe.name]
-        bars = [[[value.value - value.low], [value.high - value.value]] for value in (across, up)]
+        bars = [[[one.value - one.low], [one.high - one.value]] for one in (across, up)]
+        # Variants lie close: they are told apart by the legend, and by colour and form.
         axes.errorbar(
-            [across.value], [up.value], bars[1], bars[0], "o", color=COLORS[number % len(COLORS)],
-            ms=7, capsize=3, elinewidth=1
+            [across.value], [up.value], bars[1], bars[0], MARKERS[number % len(MARKERS)],
+            color=COLORS[number % len(COLORS)], label=name, ms=7, capsize=3, elinewidth=1
         )  # fmt: skip
-        axes.annotate(name, (across.value, up.value), xytext=(7, 5), textcoords="offset points")
+    figure.legend(loc="outside right upper", frameon=False)
     for name, known in references.items():
         if probe.name in known:
             axes.axhline(known[probe.name], color="#777777", lw=1, ls=":")
