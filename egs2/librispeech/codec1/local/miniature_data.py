@@ -16,7 +16,7 @@ from espnet_stacodec.fileio.data_dir import DataDir
 READER = "9101"
 DEV_EVERY = 15  # each so many-th reader is of the development set
 TEST_EVERY = 4  # each so many-th speaker with an accent is one that the spelling is tested on
-RECORDINGS = 6  # of each digit and speaker
+RECORDINGS = 3  # of each digit and speaker
 DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 
 
@@ -46,8 +46,7 @@ def main() -> None:
             digits.append((path, speaker, DIGITS[int(digit)]))
     _write(out / "digits", digits)
     speakers = slurp.read_speakers(data / "slurp")
-    for name in ("train", "devel", "test"):
-        slurp.prepare_set(data / "slurp", name, speakers).write(out / f"commands_{name}")
+    slurp.prepare_set(data / "slurp", "train", speakers).write(out / "commands")
 
 
 def _voices(data: Path, part: str) -> list[dict[str, str]]:
