@@ -19,7 +19,7 @@ RUNS = [
     {
         "variant": name,
         "seed": seed,
-        "figures": {"pesq_wb": pesq, "intent": intent, "spelling": 50.0},
+        "figures": {"pesq_wb": pesq, "stoi": 0.5, "intent": intent, "spelling": 50.0},
     }
     for name, seed, pesq, intent in (
         *(("sta", 1, 1.1, 90.0), ("plain", 1, 1.2, 20.0)),
@@ -43,8 +43,8 @@ def test_means_and_intervals_over_the_seeds():
 def test_tables_have_every_variant_and_reference(tmp_path):
     text = write_tables(tmp_path, RUNS, REFERENCES, PROBES)
     lines = text.splitlines()
-    assert "| sta | 1.20 ± 0.25 |" in lines
-    assert "| plain | 1.20 |" in lines  # one seed has no PESQ
+    assert "| sta | 1.20 ± 0.25 | 0.500 ± 0.000 |" in lines
+    assert "| plain | 1.20 | 0.500 ± 0.000 |" in lines  # one seed has no PESQ
     assert "| sta | - | - | 92.0 ± 5.0 | 50.0 ± 0.0 |" in lines
     assert "| semantic tokens | - | - | 95.0 | 30.0 |" in lines
     assert "| commonest answer | - | - | 14.3 | - |" in lines
