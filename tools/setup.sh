@@ -82,7 +82,7 @@ install() { # <checksum>
         fail "the installation failed; read the lines above (pesq and pyworld need a C++" \
             "compiler and Python's headers, everything needs a package index), then run it again."
     # A recipe starts a hundred processes. Where Python may not write what it compiles, each of them
-    # would compile two thousand modules again, for twenty seconds.
+    # would compile thousands of modules again, for twenty seconds.
     local said
     said=$(cd / && env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $compiled" 2>&1) ||
         fail "what was installed cannot be loaded: ${said##*$'\n'}"

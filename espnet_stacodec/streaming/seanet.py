@@ -118,20 +118,16 @@ class _Recurrence(_Steps):
     def _few_frames(
         self, x: torch.Tensor, output: torch.Tensor, cell: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The same as torch defines it; on a CPU torch's own repacks all weights at each call."""
+        """The same, cell by cell: on a CPU torch's LSTM repacks all weights at each call."""
         outputs, cells = list(output), list(cell)
-        for layer, (of_input, of_output, *biases) in enumerate(self.lstm.all_weights):
-            h, c = outputs[layer], cells[layer]
-            driven = nn.functional.linear(x, of_input, biases[0])
+        for layer, weights in enumerate(self.lstm.all_weights):
+            states = outputs[layer], cells[layer]
             after = []
-            for frame in driven.unbind(1):
-                gates = frame + nn.functional.linear(h, of_output, biases[1])
-                enter, keep, new, show = gates.chunk(4, 1)
-                c = keep.sigmoid() * c + enter.sigmoid() * new.tanh()
-                h = show.sigmoid() * c.tanh()
-                after.append(h)
+            for frame in x.unbind(1):
+                states = torch.lstm_cell(frame, states, *weights)
+                after.append(states[0])
             x = torch.stack(after, 1)
-            outputs[layer], cells[layer] = h, c
+            outputs[layer], cells[layer] = states
         return x, torch.stack(outputs), torch.stack(cells)
 
 

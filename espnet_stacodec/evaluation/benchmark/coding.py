@@ -1,5 +1,6 @@
 """Encoding and decoding: several files, precisions, and the machine's limit."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,19 +53,16 @@ def _compare(
     first = tokens and tokens[0]
     codes = codec.encode(waves, SAMPLE_RATE, tokens, 1)
     lengths = [samples] * FILES
+    runs = {
+        "encode": lambda: codec.encode(waves[0], SAMPLE_RATE, first),
+        "decode": lambda: codec.decode(codes[0], samples),
+    }
     of_bfloat16 = {
         "bfloat16": lambda: low.encode(waves[0], SAMPLE_RATE, first),
         "decode bfloat16": lambda: low.decode(codes[0], samples),
     }
     with torch.inference_mode():
-        times = side_by_side(
-            {
-                "encode": lambda: codec.encode(waves[0], SAMPLE_RATE, first),
-                "decode": lambda: codec.decode(codes[0], samples),
-            }
-            | (of_bfloat16 if has_bfloat16() else {}),
-            repeats,
-        )
+        times = side_by_side(runs | (of_bfloat16 if has_bfloat16() else {}), repeats)
         of_files = side_by_side(
             {
                 "encode 1": lambda: codec.encode(waves, SAMPLE_RATE, tokens, 1),
@@ -91,19 +89,25 @@ def _compare(
             row("encode", times["encode"], "bfloat16", times["bfloat16"], f"{equal_low:.2f}"),
             row("decode", times["decode"], "bfloat16", times["decode bfloat16"]),
         ]
-    limits: list[list[object]] = []
-    for work, run in (
-        ("encode", lambda: codec.encode(waves[0], SAMPLE_RATE, first)),
-        ("decode", lambda: codec.decode(codes[0], samples)),
-    ):
+    return rows, _of_limit(name, codec, runs, times, limit)
+
+
+def _of_limit(
+    name: str,
+    codec: AudioCoding,
+    runs: Mapping[str, Callable[[], object]],
+    times: Mapping[str, float],
+    limit: float,
+) -> list[list[object]]:
+    """Return rows of the operations of each run, and their rate beside the limit (GFLOP/s)."""
+    rows: list[list[object]] = []
+    for work, run in runs.items():
         counted = operations.count(codec.generator, run)
         parts = ", ".join(f"{k} {v / 1e9:.0f}" for k, v in counted.by_kind.items() if v > 1e9)
         rate = counted.total / times[work] / 1e9
         share = f"{100 * rate / limit:.0f}"
-        limits.append(
-            [f"{name}, {work}", f"{counted.total / 1e9:.0f}", parts, f"{rate:.0f}", share]
-        )
-    return rows, limits
+        rows.append([f"{name}, {work}", f"{counted.total / 1e9:.0f}", parts, f"{rate:.0f}", share])
+    return rows
 
 
 def _equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
