@@ -116,10 +116,11 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_NAME, help=MODEL_HELP)
     parser.add_argument(
         "--precision",
-        choices=("float32", "bfloat16", "float64"),
+        choices=("float32", "bfloat16", "float16", "float64"),
         default="float32",
-        help="of the networks; bfloat16 is faster on a GPU and gives some other codes; float64 lets"
-        " streams and files of a causal codec have the same codes to the last one",
+        help="of the networks; bfloat16 is faster on a GPU and gives some other codes; float16 is"
+        " float32 with rounded weights, and streams on a CPU are faster; float64 lets streams and"
+        " files of a causal codec have the same codes to the last one",
     )
     _add_loading_arguments(parser)
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.bottleneck import FIRST_CONTEXT, SKIP
+from espnet_stacodec.gan_codec.few_rows import Linear
 from espnet_stacodec.gan_codec.lengths import length_mask
 
 CONTEXT_FRAMES = 250  # 5 s
@@ -74,10 +75,10 @@ class CausalTransformer(nn.Module):
         self.heads = heads
         self.context_frames = context_frames
         self.lookahead_frames = lookahead_frames
-        self.in_projection = nn.Linear(dimension * (lookahead_frames + 1), hidden)
+        self.in_projection = Linear(dimension * (lookahead_frames + 1), hidden)
         self.blocks = nn.ModuleList(_Block(hidden, heads, feed_forward) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
-        self.out_projection = nn.Linear(hidden, dimension)
+        self.out_projection = Linear(hidden, dimension)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -222,13 +223,13 @@ class _Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(hidden)
-        self.attention_in = nn.Linear(hidden, 3 * hidden)
-        self.attention_out = nn.Linear(hidden, hidden)
+        self.attention_in = Linear(hidden, 3 * hidden)
+        self.attention_out = Linear(hidden, hidden)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(hidden),
-            nn.Linear(hidden, feed_forward),
+            Linear(hidden, feed_forward),
             nn.GELU(),
-            nn.Linear(feed_forward, hidden),
+            Linear(feed_forward, hidden),
         )
 
     def forward(self, x: torch.Tensor, attend: Attend, layer: int) -> torch.Tensor:

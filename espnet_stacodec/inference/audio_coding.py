@@ -10,6 +10,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.gan_codec.few_rows import round_to_half
 from espnet_stacodec.gan_codec.folding import fold
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.inference.computing import PRECISIONS
@@ -46,7 +47,8 @@ class AudioCoding(Encoding, Decoding, Streaming):
         tokenizer: The semantic tokenizer that it was trained with; None where it needs none.
         device: Where to compute.
         precision: What the networks compute in: "float32"; "bfloat16", which is faster where the
-            device has it and gives some other codes; or "float64", for causal codecs.
+            device has it and gives some other codes; "float16", which is float32 with weights that
+            are rounded to float16, and faster in streams on a CPU; or "float64", for causal codecs.
 
     Attributes:
         fingerprint: 16 hexadecimal digits that identify the weights, and the settings that decide
@@ -71,6 +73,8 @@ class AudioCoding(Encoding, Decoding, Streaming):
         self.fingerprint = codec_fingerprint(generator)
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         fold(self.generator)
+        if precision == "float16":
+            round_to_half(self.generator)
         if precision == "float64":
             if not self.generator.causal:
                 raise ConfigError(
@@ -106,7 +110,7 @@ class AudioCoding(Encoding, Decoding, Streaming):
             token: Access token of a private repository; None for that of `hf auth login`.
             cache_dir: Where downloads, unpacked archives and converted releases are kept; None
                 for the hub's and the user's cache.
-            precision: "float32", "bfloat16" or "float64".
+            precision: "float32", "bfloat16", "float16" or "float64".
 
         Raises:
             ConfigError: If there is no such device or precision.

@@ -10,7 +10,13 @@ from espnet_stacodec.inference.description import CodecDescription
 DEVICE_BATCH_SIZE = {"cpu": 8}
 DEFAULT_BATCH_SIZE = 16
 # What the networks compute in. Codebooks, and what is added up over many frames, stay float32.
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+# "float16" is of weights only.
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float32,
+    "float64": torch.float64,
+}
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -29,8 +35,9 @@ class Computing(CodecDescription):
 
     Attributes:
         device: Where to compute.
-        precision: "float32", in which codes are the same wherever they are made; "bfloat16"; or, of
-            a causal codec, "float64", in which streams have the codes of the whole to the last one.
+        precision: "float32", in which codes are the same wherever they are made; "bfloat16";
+            "float16", weights rounded to it; or, of a causal codec, "float64", in which streams
+            have the codes of the whole to the last one.
         fingerprint: 16 hexadecimal digits that identify the weights, and the settings that decide
             codes and audio.
     """

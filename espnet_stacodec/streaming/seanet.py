@@ -13,6 +13,7 @@ from espnet2.gan_codec.shared.encoder.seanet import SConv1d, SEANetResnetBlock
 from torch import nn
 
 from espnet_stacodec.gan_codec.causal import Memory
+from espnet_stacodec.gan_codec.few_rows import product
 from espnet_stacodec.gan_codec.seanet import SEANet, SkipLSTM
 
 # Up to so many frames plain products are faster on a CPU than torch's convolutions and LSTMs, which
@@ -56,8 +57,8 @@ class _Convolution(_Steps):
         if _on_cpu(x) and self.conv.dilation[0] == 1 and windows.shape[2] <= FEW_FRAMES:
             # One product: what torch takes for so short an input is several times slower.
             rows = windows.transpose(1, 2).flatten(2)
-            y = nn.functional.linear(rows, self.conv.weight.flatten(1), self.conv.bias)
-            return y.transpose(1, 2)
+            matrix = self.conv.weight.flatten(1)
+            return product(rows, matrix, self.conv.bias, self.conv).transpose(1, 2)
         return self.layer(x)
 
 
@@ -78,7 +79,7 @@ class _TransposedConvolution(_Steps):
 
     def __call__(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
         kept, bias = memory[self.name], self.conv.bias
-        made = x.transpose(1, 2) @ self.conv.weight.flatten(1)
+        made = product(x.transpose(1, 2), self.conv.weight.flatten(1).T, None, self.conv)
         # (B, C', F, 2, stride): what each input adds to its own output and to the next one.
         parts = made.unflatten(2, (self.conv.out_channels, 2, self.stride)).transpose(1, 2)
         own, later = parts.unbind(3)
@@ -120,15 +121,28 @@ class _Recurrence(_Steps):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same, cell by cell: on a CPU torch's LSTM repacks all weights at each call."""
         outputs, cells = list(output), list(cell)
-        for layer, weights in enumerate(self.lstm.all_weights):
+        for layer in range(self.lstm.num_layers):
             states = outputs[layer], cells[layer]
             after = []
             for frame in x.unbind(1):
-                states = torch.lstm_cell(frame, states, *weights)
+                states = self._cell(layer, frame, *states)
                 after.append(states[0])
             x = torch.stack(after, 1)
             outputs[layer], cells[layer] = states
         return x, torch.stack(outputs), torch.stack(cells)
+
+    def _cell(
+        self, layer: int, x: torch.Tensor, output: torch.Tensor, cell: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One frame (B, D) through a layer, as `torch.lstm_cell`; returns its states (B, D)."""
+        parts = []
+        for kind, rows in (("ih", x), ("hh", output)):
+            name = f"weight_{kind}_l{layer}"
+            bias = getattr(self.lstm, f"bias_{kind}_l{layer}")
+            parts.append(product(rows, getattr(self.lstm, name), bias, self.lstm, name))
+        entry, forget, new, leaving = (parts[0] + parts[1]).chunk(4, 1)
+        cell = forget.sigmoid() * cell + entry.sigmoid() * new.tanh()
+        return leaving.sigmoid() * cell.tanh(), cell
 
 
 class _Residual(_Steps):

@@ -12,23 +12,57 @@ from espnet_stacodec.evaluation.benchmark.timing import side_by_side
 from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
-# The paper's size. What is looked ahead at costs nothing that could be measured.
-PARAMS: Mapping[str, Any] = {"causal": True, "bottleneck": {}, "predistillation": {}}
-LONGEST_SECONDS = 2.0  # the streams take many times as long as the whole
+# Of conf/train_spd_streaming.yaml, and with the transformers and LSTMs that the paper's codec has.
+# What is looked ahead at costs nothing that could be measured.
+_LAYERS = {"hidden": 512, "layers": 4, "heads": 8, "context_frames": 150}
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "streaming": {
+        "lstm_layers": 1,
+        "bottleneck": _LAYERS | {"feed_forward": 1024},
+        "predistillation": {"transformer": _LAYERS | {"feed_forward": 2048}},
+    },
+    "the paper's": {"bottleneck": {}, "predistillation": {}},
+}
+PRECISIONS = ("float32", "float16")
+LONGEST_SECONDS = 1.0  # the streams take many times as long as the whole
 PIECE_FRAMES = (1, 4)  # 20 ms and 80 ms
 STREAMS = 8
 
 
 @typechecked
 def compare(seconds: float, repeats: int) -> str:
-    """Return a table of the ways to code noise with a full-size codec.
+    """Return a table of the ways to code noise with codecs of full size.
 
     Args:
         seconds: Length of the noise; at most `LONGEST_SECONDS` of it are coded.
         repeats: Of each way; the shortest time counts.
     """
     torch.set_num_threads(1)
-    codec = AudioCoding(build_generator(PARAMS))
+    rows: list[list[object]] = []
+    notes = []
+    for size, params in SIZES.items():
+        generator = build_generator({"causal": True, **params})
+        for precision in PRECISIONS:
+            codec = AudioCoding(generator, precision=precision)
+            of_codec = _compare(codec, seconds, repeats)
+            rows += [[size, precision, *row] for row in of_codec]
+        million = sum(parameter.numel() for parameter in generator.parameters()) / 1e6
+        kept = (codec.encoder_stream().state_bytes, codec.decoder_stream().state_bytes)
+        notes.append(
+            f"{size}: {million:.0f} million parameters; a stream remembers {kept[0] / 1e6:.2f} MB"
+            f" (encoding) and {kept[1] / 1e6:.2f} MB (decoding).\n"
+        )
+    headings = ["networks", "precision", "work", "way", "real-time factor", "ratio"]
+    return (
+        markdown_table(headings, rows)
+        + "\n\nOn one thread; of several streams together, per stream. Ratios are to the whole at"
+        + " once.\n"
+        + "".join(notes)
+    )
+
+
+def _compare(codec: AudioCoding, seconds: float, repeats: int) -> list[list[object]]:
+    """Return work, way, real-time factor and ratio of each way."""
     frames = codec.frame_rule.num_frames(round(min(seconds, LONGEST_SECONDS) * SAMPLE_RATE))
     wave = np.random.default_rng(0).normal(0, 0.1, codec.frame_rule.num_samples(frames))
     wave = wave.astype(np.float32)
@@ -41,12 +75,7 @@ def compare(seconds: float, repeats: int) -> str:
         factors = {name: times[name] / duration / ways[name][1] for name in ways}
         whole = factors["whole"]
         rows += [[work, name, f"{f:.3f}", f"{f / whole:.2f}"] for name, f in factors.items()]
-    sizes = (codec.encoder_stream().state_bytes, codec.decoder_stream().state_bytes)
-    return (
-        markdown_table(["work", "way", "real-time factor", "ratio"], rows)
-        + "\n\nOn one thread; of several streams together, per stream. A stream remembers"
-        + f" {sizes[0] / 1e6:.2f} MB (encoding) and {sizes[1] / 1e6:.2f} MB (decoding).\n"
-    )
+    return rows
 
 
 Ways = dict[str, tuple[Callable[[], object], int]]

@@ -1,9 +1,12 @@
 """Every part of the benchmark runs, with small networks; its timings are not tested."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.evaluation.benchmark import (
     coding,
@@ -88,13 +91,33 @@ def test_coding(small, monkeypatch, has):
 
 def test_streaming(small, monkeypatch):
     causal = {"bottleneck": TRANSFORMER, "predistillation": {"transformer": TRANSFORMER}}
-    monkeypatch.setattr(streaming, "PARAMS", causal | {"causal": True})
+    monkeypatch.setattr(streaming, "SIZES", {"tiny": causal})
     table = streaming.compare(0.2, 1)
     ways = ["whole", "pieces of 20 ms", "pieces of 80 ms", "8 streams, pieces of 20 ms"]
-    assert columns(table, "way") == 2 * ways
+    assert columns(table, "way") == 4 * ways
+    assert columns(table, "precision") == 8 * ["float32"] + 8 * ["float16"]
     assert columns(table, "ratio")[0] == "1.00"
     assert all(float(factor) > 0 for factor in columns(table, "real-time factor"))
-    assert "A stream remembers" in table
+    assert "tiny: 0 million parameters; a stream remembers 0." in table
+
+
+def test_the_streaming_sizes_are_those_of_the_configuration():
+    path = Path(__file__).parents[3] / "egs2/TEMPLATE/codec1/conf/train_spd_streaming.yaml"
+    params = load_yaml(path)["codec_conf"]["generator_params"]
+    of_shape = ("hidden", "layers", "heads", "feed_forward", "context_frames")
+    assert {name: params[name] for name in systems.WIDTH | {"lstm_layers": 1}} == (
+        systems.WIDTH | {"lstm_layers": 1}
+    )
+    configured = {
+        "lstm_layers": params["lstm_layers"],
+        "bottleneck": {name: params["bottleneck"][name] for name in of_shape},
+        "predistillation": {
+            "transformer": {
+                name: params["predistillation"]["transformer"][name] for name in of_shape
+            }
+        },
+    }
+    assert streaming.SIZES["streaming"] == configured
 
 
 def test_tokens(monkeypatch):

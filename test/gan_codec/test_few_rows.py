@@ -1,0 +1,130 @@
+"""Products of few rows: those of the float32 matrix, read in float16 where that is the same."""
+
+import copy
+import gc
+import pickle
+
+import pytest
+import torch
+from causal_codecs import build_codec, build_generator, cut, cuts, speech
+from torch import nn
+
+from espnet_stacodec import AudioCoding
+from espnet_stacodec.errors import ModelError
+from espnet_stacodec.gan_codec import few_rows
+from espnet_stacodec.gan_codec.few_rows import FEWEST_WEIGHTS, MOST_ROWS, Linear, round_to_half
+
+INPUTS, OUTPUTS = 256, 192
+assert INPUTS * OUTPUTS >= FEWEST_WEIGHTS
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return Linear(INPUTS, OUTPUTS).requires_grad_(False)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Record the products that read a copy in float16."""
+    made = []
+    own = torch.ops.quantized.linear_dynamic_fp16
+
+    def counted(rows, copied):
+        made.append(rows.shape)
+        return own(rows, copied)
+
+    monkeypatch.setattr(torch.ops.quantized, "linear_dynamic_fp16", counted)
+    return made
+
+
+def assert_is_linear(layer, rows):
+    expected = nn.functional.linear(rows, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(rows), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, INPUTS), (2, 3, INPUTS), (MOST_ROWS, INPUTS)])
+def test_few_rows_are_multiplied_with_the_copy(layer, calls, shape):
+    round_to_half(layer)
+    assert_is_linear(layer, torch.randn(shape))
+    assert calls == [torch.Size(shape)]
+
+
+def test_other_products_are_those_of_torch(layer, calls):
+    rows = torch.randn(2, INPUTS)
+    assert_is_linear(layer, rows)  # other numbers than float16 has
+    round_to_half(layer)
+    assert_is_linear(layer, torch.randn(MOST_ROWS + 1, INPUTS))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(rows).dtype == torch.bfloat16
+    assert layer.double()(rows.double()).dtype == torch.float64
+    assert layer.float().requires_grad_(True)(rows).requires_grad
+    small = Linear(4, 4).requires_grad_(False)
+    round_to_half(small)
+    assert_is_linear(small, torch.randn(1, 4))
+    assert calls == []
+
+
+def test_a_changed_matrix_is_copied_again(layer, calls):
+    rows = torch.randn(1, INPUTS)
+    round_to_half(layer)
+    assert_is_linear(layer, rows)
+    layer.weight.mul_(2)
+    assert_is_linear(layer, rows)
+    layer.weight = nn.Parameter(torch.ones(OUTPUTS, INPUTS), requires_grad=False)
+    assert_is_linear(layer, rows)
+    assert len(calls) == 3
+
+
+def test_a_copy_goes_with_its_layer():
+    layer = Linear(INPUTS, OUTPUTS).requires_grad_(False)
+    round_to_half(layer)
+    layer(torch.randn(1, INPUTS))
+    assert layer in few_rows._copies
+    number = len(few_rows._copies)
+    del layer
+    gc.collect()
+    assert len(few_rows._copies) < number
+
+
+def test_what_float16_cannot_hold_is_refused(layer):
+    layer.weight[0, 0] = 1e5
+    with pytest.raises(ModelError, match=r"model.weight has 100000, beyond float16's largest"):
+        round_to_half(nn.ModuleDict({"model": layer}))
+
+
+def large() -> AudioCoding:
+    """Return a causal codec with matrices that are worth a copy, of all kinds."""
+    sizes = {"hidden": 192, "layers": 1, "heads": 2, "feed_forward": 256, "context_frames": 7}
+    parts = {"bottleneck": sizes, "predistillation": {"transformer": sizes}}
+    generator = build_generator(**parts, n_filters=16, dimension=32)
+    return AudioCoding(generator, precision="float16")
+
+
+def test_streams_have_the_codes_of_the_whole(calls):
+    codec = large()
+    wave = speech(40 * 320, seed=1)
+    stream, player = codec.encoder_stream(), codec.decoder_stream()
+    pieces = cut(wave, cuts(len(wave), 0, 900))
+    codes = torch.cat([*(stream.push(piece) for piece in pieces), stream.flush()], 1)
+    assert calls, "no product of the streams read a copy"
+    whole = codec.encode(wave, 16000)
+    assert torch.equal(codes, whole)
+    audio = torch.cat([player.push(piece) for piece in codes.split(1, 1)])
+    torch.testing.assert_close(audio, codec.decode(codes), rtol=0, atol=1e-5)
+
+
+def test_codecs_with_copies_are_copied_and_pickled():
+    codec = large()
+    wave = speech(20 * 320, seed=2)
+    codes = codec.encoder_stream().push(wave)
+    for other in (copy.deepcopy(codec), pickle.loads(pickle.dumps(codec))):
+        assert torch.equal(other.encoder_stream().push(wave), codes)
+
+
+def test_every_large_weight_is_rounded():
+    codec = large()
+    for name, value in codec.generator.state_dict().items():
+        if name.rsplit(".", 1)[1].startswith("weight") and value.dim() > 1:
+            assert torch.equal(value, value.half().float()), name
+    assert build_codec(precision="float32").precision == "float32"
