@@ -24,6 +24,15 @@ SIZES: dict[str, Any] = {
 TRANSFORMER = {"hidden": 16, "layers": 2, "heads": 2, "feed_forward": 24, "context_frames": 7}
 
 
+STACK = {"channels": 8, "blocks": 2, "kernel": 3}
+#: Of a codec whose networks are those on spectra, its tokens predicted by a convolution.
+SPECTRAL: dict[str, Any] = {
+    "spectral": {"encoder": STACK, "decoder": STACK},
+    "bottleneck": None,
+    "predistillation": {"convolution": STACK | {"lookahead_frames": 2}},
+}
+
+
 def transformer(lookahead_frames: int) -> dict[str, Any]:
     return TRANSFORMER | {"lookahead_frames": lookahead_frames}
 
@@ -63,8 +72,9 @@ def build_generator(
             # Each token is the most likely one of some frames.
             logits = source.logits(latents)[0]
             mean, deviation = logits.mean(0), logits.std(0)
-            source.head.weight.div_(deviation.unsqueeze(1))
-            source.head.bias.sub_(mean).div_(deviation)
+            head = source.head if source.convolution is None else source.convolution.project
+            head.weight.div_(deviation.unsqueeze(1))
+            head.bias.sub_(mean).div_(deviation)
         semantic = torch.arange(60)[None] % 8
         part = BatchPart.alone(BatchSize(1, 60 * HOP, 60, 60))
         generator.begin_codebooks([(audio, semantic, None, part)])

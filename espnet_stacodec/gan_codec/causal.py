@@ -5,7 +5,7 @@ run in two ways with equal results: on whole sequences, with masks (`forward`), 
 they come, with what is remembered of earlier ones (`step`).
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,23 +14,19 @@ from torch import nn
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.bottleneck import FIRST_CONTEXT, SKIP
 from espnet_stacodec.gan_codec.few_rows import Linear
-from espnet_stacodec.gan_codec.lengths import length_mask
+from espnet_stacodec.gan_codec.lookahead import LooksAhead, Memory
 
 CONTEXT_FRAMES = 250  # 5 s
-HIGHEST_LOOKAHEAD = 8  # frames
 ROTARY_BASE = 10000.0
-#: What streams remember, by name: tensors (B, ...), one row a stream, zeros where it begins.
-Memory = MutableMapping[str, torch.Tensor]
 #: From queries, keys and values, and the index of the layer, to its output; (B, heads, F, d) each.
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 
-class CausalTransformer(nn.Module):
+class CausalTransformer(LooksAhead):
     """A transformer in which a frame attends to a limited number of frames before it.
 
-    The frames that it may look ahead are seen in its first projection only, so that any number of
-    layers looks ahead as far as one. Past the end of the audio they are zeros. Positions are rotary
-    (RoFormer, arXiv 2104.09864): only distances count, so that they never run out.
+    Positions are rotary (RoFormer, arXiv 2104.09864): only distances count, so that they never run
+    out.
 
     Args:
         dimension: Channels in and out, D.
@@ -56,12 +52,7 @@ class CausalTransformer(nn.Module):
         context_frames: int = CONTEXT_FRAMES,
         lookahead_frames: int = 0,
     ) -> None:
-        super().__init__()
-        if not 0 <= lookahead_frames <= HIGHEST_LOOKAHEAD:
-            raise ConfigError(
-                f"A causal transformer cannot look {lookahead_frames} frames ahead; give"
-                f" lookahead_frames in 0..{HIGHEST_LOOKAHEAD}."
-            )
+        super().__init__(lookahead_frames)
         if context_frames < 1:
             raise ConfigError(
                 f"A causal transformer cannot attend to {context_frames} frames; give"
@@ -74,7 +65,6 @@ class CausalTransformer(nn.Module):
             )
         self.heads = heads
         self.context_frames = context_frames
-        self.lookahead_frames = lookahead_frames
         self.in_projection = Linear(dimension * (lookahead_frames + 1), hidden)
         self.blocks = nn.ModuleList(_Block(hidden, heads, feed_forward) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
@@ -95,9 +85,6 @@ class CausalTransformer(nn.Module):
         Returns:
             (B, D, T); what stands past the end of an item is undefined.
         """
-        if lengths is not None:
-            # What is looked ahead at past the end of an item is zeros, as if it were alone.
-            x = x * length_mask(lengths, x.shape[2]).unsqueeze(1)
         positions = torch.arange(x.shape[2])
         rotation = self._rotation(positions, x)
         mask = self._visible(positions[:, None], positions).to(x.device)
@@ -105,7 +92,7 @@ class CausalTransformer(nn.Module):
         def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: int) -> torch.Tensor:
             return _attention(_rotate(q, rotation), _rotate(k, rotation), v, mask)
 
-        return self._run(nn.functional.pad(x, (0, self.lookahead_frames)), attend)
+        return self._run(self.whole(x, lengths), attend)
 
     def memory(self, streams: int, step_frames: int, name: str) -> Memory:
         """Return what new streams remember.
@@ -120,12 +107,11 @@ class CausalTransformer(nn.Module):
         dimension = self.out_projection.out_features
         shape = (streams, len(self.blocks), self.heads, places, hidden // self.heads)
         return {
-            f"{name}.ahead": weight.new_zeros(streams, dimension, self.lookahead_frames),
+            **self.waiting(streams, weight, dimension, name),
             f"{name}.keys": weight.new_zeros(shape),
             f"{name}.values": weight.new_zeros(shape),
             # From 1, as 0 is a place that holds no frame yet.
             f"{name}.positions": torch.zeros(streams, places, dtype=torch.long),
-            f"{name}.received": torch.zeros(streams, dtype=torch.long),
         }
 
     def step(self, x: torch.Tensor, memory: Memory, name: str) -> torch.Tensor:
@@ -142,14 +128,11 @@ class CausalTransformer(nn.Module):
             (B, D, F') of the frames that now are known to be complete; F' is below F at the
             start of a stream that looks ahead.
         """
-        received = memory[f"{name}.received"]
-        x, missing = delayed(x, memory[f"{name}.ahead"], int(received.min()))
-        first = (received - self.lookahead_frames).clamp(min=0)
-        received += x.shape[2] - self.lookahead_frames
-        x = x[..., missing:]
+        first = (memory[f"{name}.received"] - self.lookahead_frames).clamp(min=0)
+        x = self.arrived(x, memory, name)
+        if not x.shape[2]:
+            return x
         frames = x.shape[2] - self.lookahead_frames
-        if frames <= 0:
-            return x[..., :0]
         # (B, F'): each stream has its own.
         positions = first[:, None] + torch.arange(frames)
         places = memory[f"{name}.positions"]
@@ -171,8 +154,7 @@ class CausalTransformer(nn.Module):
 
     def _run(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
         """x: (B, D, F + lookahead); returns (B, D, F)."""
-        windows = x.unfold(2, self.lookahead_frames + 1, 1).transpose(1, 2).flatten(2)
-        projected = context = self.in_projection(windows)
+        projected = context = self.in_projection(self.seen_together(x))
         for layer, block in enumerate(self.blocks):
             context = block(context, attend, layer)
         return self.out_projection(self._combine(projected, self.norm(context))).transpose(1, 2)
@@ -238,23 +220,6 @@ class _Block(nn.Module):
         q, k, v = mixed.permute(2, 0, 3, 1, 4)
         x = x + self.attention_out(attend(q, k, v, layer).transpose(1, 2).flatten(2))
         return x + self.feed_forward(x)
-
-
-def delayed(x: torch.Tensor, kept: torch.Tensor, received: int) -> tuple[torch.Tensor, int]:
-    """Put the frames that wait for later ones before the new ones, and keep the last ones.
-
-    Args:
-        x: (B, C, F) new frames.
-        kept: (B, C, k) the last k frames before them, which is changed.
-        received: Frames that came before; where it differs among streams, it is k or more.
-
-    Returns:
-        (B, C, k + F), and how many frames at its beginning were never received.
-    """
-    wait = kept.shape[2]
-    joined = torch.cat([kept, x], 2)
-    kept.copy_(joined[..., joined.shape[2] - wait :])
-    return joined, max(0, wait - received)
 
 
 def _rotate(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

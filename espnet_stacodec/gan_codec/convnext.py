@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.gan_codec.few_rows import Linear
 from espnet_stacodec.gan_codec.lengths import length_mask
 
 LAYER_NORM_EPS = 1e-6  # ConvNeXt's
@@ -28,16 +29,22 @@ class ConvNeXtBlock(nn.Module):
             channels, channels, (1, kernel), padding=(0, kernel // 2), groups=channels
         )
         self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
-        self.expand = nn.Linear(channels, hidden)
-        self.reduce = nn.Linear(hidden, channels)
+        self.expand = Linear(channels, hidden)
+        self.reduce = Linear(hidden, channels)
         self.scale = nn.Parameter(torch.full((channels,), FIRST_SCALE))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """x: (B, T, C); mask: (B, T, 1), false where padded, or None. Returns (B, T, C)."""
         y = x if mask is None else x * mask
-        y = self.depthwise(y.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
-        y = self.reduce(nn.functional.gelu(self.expand(self.norm(y))))
-        return x + self.scale * y
+        return x + self.scale * self._of_each_frame(self._mixed(y))
+
+    def _mixed(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (B, T, C). Returns (B, T', C): the convolution, T' as its padding makes it."""
+        return self.depthwise(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
+
+    def _of_each_frame(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (B, T, C). Returns (B, T, C)."""
+        return self.reduce(nn.functional.gelu(self.expand(self.norm(x))))
 
 
 class ConvNeXt(nn.Module):
@@ -71,13 +78,13 @@ class ConvNeXt(nn.Module):
             raise ConfigError(
                 f"A kernel of {kernel} frames has no middle frame; give an odd number."
             )
-        self.embed = nn.Linear(inputs, channels)
+        self.embed = Linear(inputs, channels)
         self.embed_norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(channels, kernel, expansion) for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
-        self.project = nn.Linear(channels, outputs)
+        self.project = Linear(channels, outputs)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Run the stack.

@@ -16,6 +16,10 @@ from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
 from espnet_stacodec.gan_codec.causal import CausalBottleneck, CausalTransformer
+from espnet_stacodec.gan_codec.causal_spectral import (
+    CausalSpectralDecoder,
+    CausalSpectralEncoder,
+)
 from espnet_stacodec.gan_codec.lengths import length_mask
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
@@ -38,6 +42,11 @@ FIRST_LAYERS: dict[str, type[Codebook]] = {
     "none": Codebook,
     "sta": AssignedCodebook,
     "frozen": FrozenAssignedCodebook,
+}
+# By whether the codec is causal.
+SPECTRAL_NETWORKS: dict[bool, dict[str, type[nn.Module]]] = {
+    False: {"encoder": SpectralEncoder, "decoder": SpectralDecoder},
+    True: {"encoder": CausalSpectralEncoder, "decoder": CausalSpectralDecoder},
 }
 # What is padded with zeros where audio is no whole frames: the waveform, or, as the published
 # implementation does, the input of every convolution that has a stride.
@@ -90,9 +99,10 @@ class STACodecGenerator(nn.Module):
             its own input, as released weights expect).
         spectral: {"encoder": arguments of `SpectralEncoder`, "decoder": of `SpectralDecoder`},
             which take the place of SEANet; None for SEANet.
-        causal: Whether no frame depends on later ones, but for what the transformers look ahead,
-            so that the codec can stream. Its transformers are `CausalBottleneck` and
-            `CausalTransformer`, whose arguments `bottleneck` and `predistillation` then take.
+        causal: Whether no frame depends on later ones, but for what bottleneck and predistillation
+            look ahead, so that the codec can stream. Networks whose arguments are given are then
+            `CausalBottleneck`, `CausalTransformer`, `CausalConvNeXt`, `CausalSpectralEncoder` and
+            `CausalSpectralDecoder`.
 
     Raises:
         ConfigError: If an option is unknown or out of its range, or options do not go together.
@@ -130,7 +140,7 @@ class STACodecGenerator(nn.Module):
                 f" {', '.join(INPUT_PADDINGS)}."
             )
         if causal:
-            _check_causal(bidirectional, input_padding, spectral)
+            _check_causal(bidirectional, input_padding)
         self.causal = causal
         self.pads_waveform = input_padding == "waveform"
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
@@ -151,7 +161,7 @@ class STACodecGenerator(nn.Module):
                 construct(
                     network, shape | dict(spectral.get(part) or {}), f"{WHERE}.spectral.{part}"
                 )
-                for part, network in (("encoder", SpectralEncoder), ("decoder", SpectralDecoder))
+                for part, network in SPECTRAL_NETWORKS[causal].items()
             )
         transformer: Callable[..., Bottleneck | CausalBottleneck] = (
             CausalBottleneck if causal else Bottleneck
@@ -304,13 +314,10 @@ class STACodecGenerator(nn.Module):
         return self.decoder(self.quantizer.decode(codes), num_frames)
 
 
-def _check_causal(
-    bidirectional: bool | None, input_padding: str, spectral: Mapping[str, Any] | None
-) -> None:
+def _check_causal(bidirectional: bool | None, input_padding: str) -> None:
     """Raise ConfigError for what needs the future."""
     for wrong, option in (
         (bidirectional, "bidirectional: true (its LSTMs would read backward)"),
-        (spectral is not None, "spectral (its spectra are centred on their frames)"),
         (input_padding != "waveform", f"input_padding '{input_padding}'"),
     ):
         if wrong:

@@ -85,36 +85,17 @@ class SpectralEncoder(_Spectral):
         if num_samples is not None:
             num_frames = num_samples // self.hop_samples
             audio = audio * length_mask(num_samples, audio.shape[-1])
-        with torch.autocast(x.device.type, enabled=False):
-            features = self._features(audio.float())
+        margins = self.side, self.n_fft - self.hop_samples - self.side
+        audio = nn.functional.pad(audio, margins)
+        features = spectral_features(audio, self.window, self.hop_samples)
         latents = self.stack(features, num_frames).transpose(1, 2)
         if num_frames is not None:
             latents = latents * length_mask(num_frames, latents.shape[-1]).unsqueeze(1)
         return latents
 
-    def _features(self, audio: torch.Tensor) -> torch.Tensor:
-        """audio: (B, N). Returns (B, T, 3 * bins): compressed spectrum and logarithmic power."""
-        margins = self.side, self.n_fft - self.hop_samples - self.side
-        spectrum = torch.stft(
-            nn.functional.pad(audio, margins),
-            self.n_fft,
-            self.hop_samples,
-            window=self.window,
-            center=False,
-            return_complex=True,
-        ).transpose(1, 2)
-        power = spectrum.real.square() + spectrum.imag.square() + SMALLEST_MAGNITUDE**2
-        compressed = torch.view_as_real(spectrum) * power.unsqueeze(3) ** ((COMPRESSION - 1) / 2)
-        # Centred, and of the size of the others.
-        logarithm = 0.1 * power.log() + 0.5
-        return torch.cat([*compressed.unbind(3), logarithm], 2)
-
 
 class SpectralDecoder(_Spectral):
     """Latents to audio: a ConvNeXt stack gives each frame's spectrum, an inverse STFT the audio.
-
-    A bin is a complex number times an exponential: its magnitude spans orders without its phase
-    having to be an angle, which jumps.
 
     Args:
         dimension: Latent dimension, D.
@@ -151,11 +132,9 @@ class SpectralDecoder(_Spectral):
         """
         parts = self.stack(x.transpose(1, 2), num_frames)
         with torch.autocast(x.device.type, enabled=False):
-            real, imaginary, logarithm = parts.float().chunk(3, 2)
-            magnitude = logarithm.clamp(max=LARGEST_LOG_MAGNITUDE).exp()
+            spectrum = to_spectrum(parts)
             if num_frames is not None:
-                magnitude = magnitude * length_mask(num_frames, x.shape[-1]).unsqueeze(2)
-            spectrum = torch.complex(magnitude * real, magnitude * imaginary)
+                spectrum = spectrum * length_mask(num_frames, x.shape[-1]).unsqueeze(2)
             audio = self._overlap_add(torch.fft.irfft(spectrum, self.n_fft) * self.window)
         if num_frames is not None:
             audio = audio * length_mask(num_frames * self.hop_samples, audio.shape[-1])
@@ -170,3 +149,42 @@ class SpectralDecoder(_Spectral):
         audio = summed.flatten(1)[:, self.side : self.side + count * self.hop_samples]
         # Squared windows of three or more hops add up to a constant.
         return audio / (self.window.square().sum() / self.hop_samples)
+
+
+def spectral_features(audio: torch.Tensor, window: torch.Tensor, hop_samples: int) -> torch.Tensor:
+    """Return what encoders see of audio: compressed spectrum and logarithmic power.
+
+    Args:
+        audio: (B, N) samples; the first window begins with the first.
+        window: (n_fft,).
+        hop_samples: Samples from one window's beginning to the next one's.
+
+    Returns:
+        (B, T, 3 * (n_fft // 2 + 1)), whatever the caller's autocast says in the window's type.
+    """
+    with torch.autocast(audio.device.type, enabled=False):
+        spectrum = torch.stft(
+            audio.to(window.dtype),
+            len(window),
+            hop_samples,
+            window=window,
+            center=False,
+            return_complex=True,
+        ).transpose(1, 2)
+        power = spectrum.real.square() + spectrum.imag.square() + SMALLEST_MAGNITUDE**2
+        compressed = torch.view_as_real(spectrum) * power.unsqueeze(3) ** ((COMPRESSION - 1) / 2)
+        # Centred, and of the size of the others.
+        logarithm = 0.1 * power.log() + 0.5
+        return torch.cat([*compressed.unbind(3), logarithm], 2)
+
+
+def to_spectrum(parts: torch.Tensor) -> torch.Tensor:
+    """Return the complex spectrum (B, T, bins) of what a decoder's stack makes (B, T, 3 * bins).
+
+    A bin is a complex number times an exponential: its magnitude spans orders without its phase
+    having to be an angle, which jumps.
+    """
+    parts = parts.to(torch.promote_types(parts.dtype, torch.float32))
+    real, imaginary, logarithm = parts.chunk(3, 2)
+    magnitude = logarithm.clamp(max=LARGEST_LOG_MAGNITUDE).exp()
+    return torch.complex(magnitude * real, magnitude * imaginary)

@@ -6,11 +6,12 @@ from typing import cast
 import torch
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.gan_codec.causal import CausalTransformer, delayed
+from espnet_stacodec.gan_codec.causal import CausalTransformer
+from espnet_stacodec.gan_codec.causal_convnext import CausalConvNeXt
 from espnet_stacodec.gan_codec.generator import WHERE, STACodecGenerator
-from espnet_stacodec.gan_codec.seanet import SEANet
+from espnet_stacodec.gan_codec.lookahead import LooksAhead, delayed
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
-from espnet_stacodec.streaming.seanet import SEANetSteps
+from espnet_stacodec.streaming.networks import Steps, steps_of
 from espnet_stacodec.streaming.state import State
 
 # The most frames that are computed together: more need more memory, and gain nothing.
@@ -46,24 +47,22 @@ class EncoderSteps:
         check_causal(generator)
         self.generator = generator
         self.step_frames = step_frames
-        self.encoder = SEANetSteps(cast(SEANet, generator.encoder), "encoder")
+        self.encoder = steps_of(generator.encoder, "encoder")
         self.bottleneck = cast(CausalTransformer | None, generator.bottleneck)
         source = generator.token_source
         self.source = source if isinstance(source, Predistillation) else None
 
-    @property
-    def transformers(self) -> dict[str, CausalTransformer]:
-        """Those that audio goes through, first to last, by name."""
-        of_source = None if self.source is None else self.source.transformer
-        parts = {BOTTLENECK: self.bottleneck, PREDISTILLATION: of_source}
-        return {name: part for name, part in parts.items() if isinstance(part, CausalTransformer)}
-
     def state(self, streams: int) -> State:
         """Return what new streams remember."""
         tensors = dict(self.encoder.memory(streams))
-        for name, part in self.transformers.items():
-            tensors |= part.memory(streams, self.step_frames, name)
+        if self.bottleneck is not None:
+            tensors |= self.bottleneck.memory(streams, self.step_frames, BOTTLENECK)
         if self.source is not None:
+            network = self.source.network
+            if isinstance(network, CausalTransformer):
+                tensors |= network.memory(streams, self.step_frames, PREDISTILLATION)
+            else:
+                tensors |= cast(CausalConvNeXt, network).memory(streams, PREDISTILLATION)
             # The latents of the frames whose tokens are not known yet.
             ahead = tensors[f"{PREDISTILLATION}.ahead"]
             tensors["waiting"] = torch.zeros_like(ahead)
@@ -131,7 +130,7 @@ class DecoderSteps:
     def __init__(self, generator: STACodecGenerator) -> None:
         check_causal(generator)
         self.generator = generator
-        self.decoder = SEANetSteps(cast(SEANet, generator.decoder), "decoder")
+        self.decoder: Steps = steps_of(generator.decoder, "decoder")
 
     def state(self, streams: int) -> State:
         """Return what new streams remember."""
@@ -153,6 +152,5 @@ def check_causal(generator: torch.nn.Module) -> None:
 
 def lookahead_frames(generator: torch.nn.Module) -> int:
     """Return how many later frames the codes of a causal generator depend on."""
-    return sum(
-        part.lookahead_frames for part in generator.modules() if isinstance(part, CausalTransformer)
-    )
+    parts = (part for part in generator.modules() if isinstance(part, LooksAhead))
+    return sum(part.lookahead_frames for part in parts)

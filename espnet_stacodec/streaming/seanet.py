@@ -12,8 +12,8 @@ from espnet2.gan_codec.shared.decoder.seanet import SConvTranspose1d
 from espnet2.gan_codec.shared.encoder.seanet import SConv1d, SEANetResnetBlock
 from torch import nn
 
-from espnet_stacodec.gan_codec.causal import Memory
 from espnet_stacodec.gan_codec.few_rows import product
+from espnet_stacodec.gan_codec.lookahead import Memory
 from espnet_stacodec.gan_codec.seanet import SEANet, SkipLSTM
 
 # Up to so many frames plain products are faster on a CPU than torch's convolutions and LSTMs, which

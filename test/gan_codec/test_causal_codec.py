@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from causal_codecs import HOP, SIZES, build_generator, speech, transformer
+from causal_codecs import HOP, SIZES, SPECTRAL, build_generator, speech, transformer
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
@@ -10,10 +10,13 @@ from espnet_stacodec.gan_codec.generator import STACodecGenerator
 FRAMES = 24
 
 
-@pytest.mark.parametrize(("bottleneck", "tokens"), [(0, 0), (0, 3), (2, 0), (1, 2)])
-def test_what_latents_and_tokens_of_a_frame_depend_on(bottleneck, tokens):
+@pytest.mark.parametrize(
+    ("bottleneck", "tokens", "params"),
+    [(0, 0, {}), (0, 3, {}), (2, 0, {}), (1, 2, {}), (0, 2, SPECTRAL)],
+)
+def test_what_latents_and_tokens_of_a_frame_depend_on(bottleneck, tokens, params):
     """The waveform on what the bottleneck looks ahead at, the token on that of both."""
-    generator = build_generator((bottleneck, tokens))
+    generator = build_generator((bottleneck, tokens), **params)
     audio = torch.from_numpy(speech(FRAMES * HOP, 1))[None, None]
     with torch.no_grad():
         latents = generator.encode(audio)
@@ -28,8 +31,9 @@ def test_what_latents_and_tokens_of_a_frame_depend_on(bottleneck, tokens):
             assert int(differs.nonzero()[0]) == max(0, frame + 1 - bottleneck - tokens)
 
 
-def test_audio_of_a_frame_depends_on_earlier_codes_only():
-    generator = build_generator()
+@pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
+def test_audio_of_a_frame_depends_on_earlier_codes_only(params):
+    generator = build_generator(**params)
     codes = torch.randint(0, 8, (3, 1, FRAMES))
     changed = codes.clone()
     changed[..., 10:] = (codes[..., 10:] + 1) % 8
@@ -39,8 +43,9 @@ def test_audio_of_a_frame_depends_on_earlier_codes_only():
     assert not torch.equal(one[10 * HOP : 11 * HOP], other[10 * HOP : 11 * HOP])
 
 
-def test_an_item_of_a_padded_batch_has_the_codes_that_it_has_alone():
-    generator = build_generator((2, 3))
+@pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
+def test_an_item_of_a_padded_batch_has_the_codes_that_it_has_alone(params):
+    generator = build_generator((2, 3), **params)
     audio = torch.from_numpy(speech(2 * FRAMES * HOP, 1)).reshape(2, 1, -1)
     lengths = torch.tensor([FRAMES * HOP, 9 * HOP - 3])
     with torch.no_grad():
@@ -61,9 +66,14 @@ def test_settings_tell_a_causal_codec_from_another():
     ("params", "message"),
     [
         ({"bidirectional": True}, "causal does not go with bidirectional: true"),
-        ({"spectral": {}}, r"causal does not go with spectral \(its spectra are centred"),
+        ({"spectral": {"encoder": {"n_fft": 320}}}, r"n_fft 320 is not longer .* give e.g. 960"),
+        ({"spectral": {"decoder": {"overlap_samples": 321}}}, r"321 is not in 0\.\.320, or odd"),
+        ({"spectral": {"decoder": {"overlap_samples": 3}}}, r"overlap_samples 3 .* give e.g. 80"),
         ({"input_padding": "convolutions"}, "causal does not go with input_padding 'convolutions'"),
-        ({"predistillation": {"convolution": {}}}, "convolution sees later frames, which a causal"),
+        (
+            {"predistillation": {"convolution": {"lookahead_frames": 9}}},
+            "cannot look 9 frames ahead",
+        ),
         ({"bottleneck": {"window": 10}}, "unknown key window; known are context_frames"),
         ({"bottleneck": transformer(9)}, r"give lookahead_frames in 0\.\.8"),
     ],

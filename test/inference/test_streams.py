@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from causal_codecs import HOP, build_codec, cut, cuts, speech
+from causal_codecs import HOP, SPECTRAL, build_codec, cut, cuts, speech
 
 from espnet_stacodec import AudioCoding
 
@@ -17,13 +17,17 @@ AUDIO_TOLERANCE = 1e-5
 LOOKAHEADS = [(0, 0), (1, 2), (0, 3), (4, 0)]
 
 
-@pytest.fixture(scope="module")
-def codec() -> AudioCoding:
-    return build_codec()
+@pytest.fixture(scope="module", params=[{}, SPECTRAL], ids=["seanet", "spectral"])
+def codec(request) -> AudioCoding:
+    return build_codec(**request.param)
 
 
-@pytest.fixture(scope="module", params=LOOKAHEADS, ids=str)
+@pytest.fixture(
+    scope="module", params=[*LOOKAHEADS, SPECTRAL], ids=[*map(str, LOOKAHEADS), "spectral"]
+)
 def any_codec(request) -> AudioCoding:
+    if request.param is SPECTRAL:
+        return build_codec(**SPECTRAL)
     return build_codec(request.param)
 
 
@@ -50,9 +54,10 @@ def test_codes_of_any_cutting_are_those_of_encode(any_codec, seed):
         assert torch.equal(found, expected)
 
 
-def test_codes_in_single_precision():
+@pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
+def test_codes_in_single_precision(params):
     """Where two entries are as near, rounding decides: on some CPU a code may differ, not more."""
-    codec = build_codec(precision="float32")
+    codec = build_codec(precision="float32", **params)
     wave = speech(40 * HOP + 3, 11)
     expected = codec.encode(wave, 16000)
     pieces = cut(wave, cuts(len(wave), 0, 999))
@@ -234,11 +239,12 @@ def test_streams_in_two_threads(codec):
         assert torch.equal(found[index], codec.encode(wave, 16000))
 
 
-def test_long_audio_is_coded_in_steps_as_it_is_whole(monkeypatch):
+@pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
+def test_long_audio_is_coded_in_steps_as_it_is_whole(params, monkeypatch):
     from espnet_stacodec.inference import chunks
     from espnet_stacodec.streaming import long_audio
 
-    codec = build_codec()
+    codec = build_codec(**params)
     waves = [speech(n * HOP + 9, n) for n in (170, 20)]
     codes = codec.encode(waves, 16000, batch_size=1)
     audio = codec.decode(codes, batch_size=1)
@@ -275,8 +281,11 @@ def test_a_plain_codec_streams(codec):
     assert plain.latency_seconds == 0.02
 
 
-@pytest.mark.parametrize(("lookaheads", "milliseconds"), [((0, 0), 20), ((1, 2), 80)])
-def test_latency(lookaheads, milliseconds):
-    codec = build_codec(lookaheads)
+@pytest.mark.parametrize(
+    ("lookaheads", "params", "milliseconds"),
+    [((0, 0), {}, 20), ((1, 2), {}, 80), ((0, 0), SPECTRAL, 60)],
+)
+def test_latency(lookaheads, params, milliseconds):
+    codec = build_codec(lookaheads, **params)
     assert codec.is_causal
     assert codec.latency_seconds * 1000 == pytest.approx(milliseconds)

@@ -13,10 +13,12 @@ from espnet_stacodec.config import construct
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import WindowedTransformer
-from espnet_stacodec.gan_codec.causal import CausalTransformer, Memory
+from espnet_stacodec.gan_codec.causal import CausalTransformer
+from espnet_stacodec.gan_codec.causal_convnext import CausalConvNeXt
 from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.distributed import all_reduce_sum
 from espnet_stacodec.gan_codec.lengths import length_mask
+from espnet_stacodec.gan_codec.lookahead import Memory
 from espnet_stacodec.gan_codec.step_counter import StepCounter
 from espnet_stacodec.gan_codec.tokens.source import Tokens, TokenSource
 from espnet_stacodec.gan_codec.tokens.span_mask import SpanMask
@@ -32,8 +34,9 @@ class Predistillation(StepCounter, TokenSource):
         dimension: Channels of the encoder's output, D.
         num_tokens: Number of different tokens, K.
         transformer: Arguments of `WindowedTransformer`, or of `CausalTransformer`.
-        convolution: Arguments of a `ConvNeXt` stack, which takes the transformer's place: less to
-            compute, and it sees the same neighbours wherever long audio is cut. None for none.
+        convolution: Arguments of a `ConvNeXt` stack, or of a `CausalConvNeXt`, which takes the
+            transformer's place: less to compute, and it sees the same neighbours wherever long
+            audio is cut. None for none.
         masking: Arguments of `SpanMask`, which hides parts of the input in training.
         loss_weight: Weight of the cross-entropy.
         scheduled_sampling_steps: The share of frames that are assigned their true token in training
@@ -41,11 +44,10 @@ class Predistillation(StepCounter, TokenSource):
             always the true token, so that only the audio of unseen speech meets predictions.
         smoothing: Share of the target that goes to other tokens than the true one, more to those
             whose centroids are close (`neighbours`): a frame between two clusters is no mistake.
-        causal: Whether the transformer is a causal one: that of the whole codec.
+        causal: Whether the network is a causal one: that of the whole codec.
 
     Raises:
-        ConfigError: If both networks are configured, if a convolution, which sees the future, is
-            to be causal, or if `smoothing` is not in 0..1.
+        ConfigError: If both networks are configured, or if `smoothing` is not in 0..1.
     """
 
     # In the state, so that a resumed training goes on with the same share of true tokens.
@@ -68,7 +70,7 @@ class Predistillation(StepCounter, TokenSource):
         super().__init__()
         if not 0 <= smoothing < 1:
             raise ConfigError(f"{WHERE}: smoothing {smoothing} is outside 0..1.")
-        self.convolution: ConvNeXt | None = None
+        self.convolution: ConvNeXt | CausalConvNeXt | None = None
         if convolution is None:
             network: Callable[..., WindowedTransformer | CausalTransformer] = (
                 CausalTransformer if causal else WindowedTransformer
@@ -81,16 +83,10 @@ class Predistillation(StepCounter, TokenSource):
             self.head = nn.Linear(dimension, num_tokens)
         elif transformer is not None:
             raise ConfigError(f"{WHERE}: give either transformer or convolution.")
-        elif causal:
-            raise ConfigError(
-                f"{WHERE}: convolution sees later frames, which a causal codec does not; give"
-                " transformer."
-            )
         else:
             shape = {"inputs": dimension, "outputs": num_tokens}
-            self.convolution = construct(
-                ConvNeXt, shape | dict(convolution), f"{WHERE}.convolution"
-            )
+            stack: Callable[..., ConvNeXt | CausalConvNeXt] = CausalConvNeXt if causal else ConvNeXt
+            self.convolution = construct(stack, shape | dict(convolution), f"{WHERE}.convolution")
         self.smoothing = smoothing
         # Known in training only, from the tokenizer's centroids.
         self.neighbours: torch.Tensor | None
@@ -106,16 +102,23 @@ class Predistillation(StepCounter, TokenSource):
             return self.convolution(latents.transpose(1, 2), lengths)
         return self.head(self.transformer(latents, lengths).transpose(1, 2))
 
+    @property
+    def network(self) -> nn.Module:
+        """What predicts: the transformer or the convolution."""
+        return self.transformer if self.convolution is None else self.convolution
+
     def step(self, latents: torch.Tensor, memory: Memory, name: str) -> torch.Tensor:
         """Return the tokens (B, F') of the next frames; arguments as of `CausalTransformer.step`.
 
         Raises:
-            ConfigError: If the transformer is not causal.
+            ConfigError: If the network is not causal.
         """
-        if not isinstance(self.transformer, CausalTransformer):
-            raise ConfigError(f"{WHERE}: only the transformer of a causal codec takes steps.")
-        context = self.transformer.step(latents, memory, name)
-        return self.head(context.transpose(1, 2)).argmax(2)
+        network = self.network
+        if isinstance(network, CausalConvNeXt):
+            return network.step(latents.transpose(1, 2), memory, name).argmax(2)
+        if isinstance(network, CausalTransformer):
+            return self.head(network.step(latents, memory, name).transpose(1, 2)).argmax(2)
+        raise ConfigError(f"{WHERE}: only the network of a causal codec takes steps.")
 
     def forward(
         self,
