@@ -57,6 +57,25 @@ def batches_per_epoch(args: argparse.Namespace) -> int:
     return max(1, steps) * args.accum_grad
 
 
+def check_numbers(args: argparse.Namespace) -> None:
+    """Raise ConfigError for numbers of optimizers and schedules that YAML reads as text: 1e-3."""
+    for key in ("optim_conf", "optim2_conf", "scheduler_conf", "scheduler2_conf"):
+        for name, value in (getattr(args, key) or {}).items():
+            if isinstance(value, str) and _is_number(value):
+                raise ConfigError(
+                    f"{key}: {name} {value} is text in YAML, which wants a point in numbers with an"
+                    f" exponent; write {float(value)!r} or {float(value):.1e}."
+                )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def fit_schedules(args: argparse.Namespace) -> None:
     """Let the learning rates of `args` end with the training.
 

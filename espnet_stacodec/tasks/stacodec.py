@@ -40,7 +40,7 @@ from espnet_stacodec.tasks.preprocessors import (
     AugmentingPreprocessor,
     WholeFramePreprocessor,
 )
-from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
+from espnet_stacodec.tasks.schedule import batches_per_epoch, check_numbers, fit_schedules
 from espnet_stacodec.tasks.started_experiment import check_started
 from espnet_stacodec.tasks.trained_tokenizer import (
     check_frame_rate,
@@ -129,8 +129,10 @@ class STACodecTask(GANCodecTask):
         """Build the optimizers; `args` get the lengths of the schedules, which ESPnet builds next.
 
         Raises:
-            ConfigError: If a learning rate's schedule is shorter than the training.
+            ConfigError: If a learning rate's schedule is shorter than the training, or one of
+                their numbers is text.
         """
+        check_numbers(args)
         if args.collect_stats:
             args.scheduler = args.scheduler2 = None  # nothing is trained
         elif args.iterator_type == "task":

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from espnet_stacodec.errors import ConfigError, DataError
-from espnet_stacodec.tasks.schedule import batches_per_epoch, fit_schedules
+from espnet_stacodec.tasks.schedule import batches_per_epoch, check_numbers, fit_schedules
 
 COSINE: dict[str, Any] = {
     "scheduler": "cosineannealingwarmuprestarts",
@@ -101,6 +101,16 @@ def test_a_cycle_that_is_too_short_is_refused_with_both_numbers(options):
 def test_a_training_shorter_than_its_warm_up(options):
     with pytest.raises(ConfigError, match="warmup_steps 2 is not below the 1 steps"):
         fit_schedules(options([16], max_epoch=1, **COSINE))
+
+
+@pytest.mark.parametrize("text", ["1e-3", "2E-4", " 3 "])
+def test_numbers_that_yaml_reads_as_text(text, options):
+    args = options([16])
+    check_numbers(argparse.Namespace(**vars(args) | {"optim_conf": {}, "optim2_conf": {}}))
+    conf = yaml.safe_load(f"{{max_lr: '{text}', mode: min}}")
+    wrong = vars(args) | {"optim_conf": {}, "optim2_conf": {}, "scheduler_conf": conf}
+    with pytest.raises(ConfigError, match=f"scheduler_conf: max_lr {text} is text in YAML"):
+        check_numbers(argparse.Namespace(**wrong))
 
 
 def test_schedules_without_a_length_are_left_alone(options):

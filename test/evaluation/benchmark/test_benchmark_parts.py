@@ -102,8 +102,12 @@ def test_streaming(small, monkeypatch):
 
 
 def test_the_streaming_sizes_are_those_of_the_configuration():
-    path = Path(__file__).parents[3] / "egs2/TEMPLATE/codec1/conf/train_spd_streaming.yaml"
-    params = load_yaml(path)["codec_conf"]["generator_params"]
+    conf = Path(__file__).parents[3] / "egs2/TEMPLATE/codec1/conf"
+    params = load_yaml(conf / "train_spectral_streaming.yaml")["codec_conf"]["generator_params"]
+    assert streaming.SIZES["spectral"]["spectral"] == params["spectral"]
+    sizes = streaming.SIZES["spectral"]["predistillation"]["convolution"]
+    assert sizes == params["predistillation"]["convolution"]
+    params = load_yaml(conf / "train_spd_streaming.yaml")["codec_conf"]["generator_params"]
     of_shape = ("hidden", "layers", "heads", "feed_forward", "context_frames")
     assert {name: params[name] for name in systems.WIDTH | {"lstm_layers": 1}} == (
         systems.WIDTH | {"lstm_layers": 1}
