@@ -16,6 +16,11 @@ from espnet_stacodec.frontend.stacodec import STACodecFrontend
 from espnet_stacodec.gan_codec import stacodec
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck
 from espnet_stacodec.gan_codec.causal import CausalBottleneck
+from espnet_stacodec.gan_codec.causal_convnext import CausalConvNeXt
+from espnet_stacodec.gan_codec.causal_spectral import (
+    CausalSpectralDecoder,
+    CausalSpectralEncoder,
+)
 from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
@@ -45,7 +50,10 @@ GIVEN = {
     "mel_loss_params": {"sample_rate"},
     "spectral.encoder": {"dimension", "hop_samples"},
     "spectral.decoder": {"dimension", "hop_samples"},
+    "spectral.encoder of a causal codec": {"dimension", "hop_samples"},
+    "spectral.decoder of a causal codec": {"dimension", "hop_samples"},
     "convolution": {"inputs", "outputs"},
+    "convolution of a causal codec": {"inputs", "outputs"},
     "augmentation_conf": {"sample_rate"},
     "probes": {"name"},
 }
@@ -60,7 +68,10 @@ PARTS: dict[str, Callable] = {
     "`distillation`": Distillation,
     "`spectral.encoder`": SpectralEncoder,
     "`spectral.decoder`": SpectralDecoder,
+    "`spectral.encoder` of a causal codec": CausalSpectralEncoder,
+    "`spectral.decoder` of a causal codec": CausalSpectralDecoder,
     "`convolution`": ConvNeXt,
+    "`convolution` of a causal codec": CausalConvNeXt,
     "`mel_loss_params`": MultiScaleMelLoss,
     "`stft_loss_params`": CompressedSTFTLoss,
     "`augmentation_conf`": Augmentation,

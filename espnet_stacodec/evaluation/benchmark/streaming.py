@@ -13,7 +13,7 @@ from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
 # Of conf/train_spd_streaming.yaml, of conf/train_spectral_streaming.yaml, and with the transformers
-# and LSTMs that the paper's codec has. What is looked ahead at costs nothing that could be measured.
+# and LSTMs that the paper's codec has. What is looked ahead at costs nothing that can be measured.
 _LAYERS = {"hidden": 512, "layers": 4, "heads": 8, "context_frames": 150}
 SIZES: Mapping[str, Mapping[str, Any]] = {
     "streaming": {
