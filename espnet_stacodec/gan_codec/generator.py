@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from espnet2.gan_codec.shared.decoder.seanet import SEANetDecoder
-from espnet2.gan_codec.shared.encoder.seanet import SEANetEncoder
 from torch import nn
 
 from espnet_stacodec.config import check_keys, choose, construct
@@ -16,11 +14,8 @@ from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
 from espnet_stacodec.gan_codec.causal import CausalBottleneck, CausalTransformer
-from espnet_stacodec.gan_codec.causal_spectral import (
-    CausalSpectralDecoder,
-    CausalSpectralEncoder,
-)
 from espnet_stacodec.gan_codec.lengths import length_mask
+from espnet_stacodec.gan_codec.networks import build_networks
 from espnet_stacodec.gan_codec.quantizer.assignment import (
     AssignedCodebook,
     FrozenAssignedCodebook,
@@ -31,8 +26,6 @@ from espnet_stacodec.gan_codec.quantizer.residual import (
     ResidualQuantizer,
     valid_frames,
 )
-from espnet_stacodec.gan_codec.seanet import build_seanet
-from espnet_stacodec.gan_codec.spectral import SpectralDecoder, SpectralEncoder
 from espnet_stacodec.gan_codec.tokens.distillation import Distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.gan_codec.tokens.source import GivenTokens, NoTokens, Tokens, TokenSource
@@ -42,11 +35,6 @@ FIRST_LAYERS: dict[str, type[Codebook]] = {
     "none": Codebook,
     "sta": AssignedCodebook,
     "frozen": FrozenAssignedCodebook,
-}
-# By whether the codec is causal.
-SPECTRAL_NETWORKS: dict[bool, dict[str, type[nn.Module]]] = {
-    False: {"encoder": SpectralEncoder, "decoder": SpectralDecoder},
-    True: {"encoder": CausalSpectralEncoder, "decoder": CausalSpectralDecoder},
 }
 # What is padded with zeros where audio is no whole frames: the waveform, or, as the published
 # implementation does, the input of every convolution that has a stride.
@@ -141,28 +129,21 @@ class STACodecGenerator(nn.Module):
             )
         if causal:
             _check_causal(bidirectional, input_padding)
+        if spectral is not None and input_padding != "waveform":
+            raise ConfigError(f"{WHERE}: spectral needs input_padding 'waveform'.")
         self.causal = causal
         self.pads_waveform = input_padding == "waveform"
         self.frame_rule = FrameRule(math.prod(ratios), sample_rate)
-        self.encoder: nn.Module
-        self.decoder: nn.Module
-        if spectral is None:
-            sizes = {"n_filters": n_filters, "ratios": list(ratios), "lstm": lstm_layers}
-            sizes |= {"dimension": dimension}
-            both_ways = not causal if bidirectional is None else bidirectional
-            self.encoder = build_seanet(SEANetEncoder, both_ways, causal=causal, **sizes)
-            self.decoder = build_seanet(SEANetDecoder, both_ways, causal=causal, **sizes)
-        else:
-            if not self.pads_waveform:
-                raise ConfigError(f"{WHERE}: spectral needs input_padding 'waveform'.")
-            check_keys(spectral, ("encoder", "decoder"), f"{WHERE}.spectral")
-            shape = {"dimension": dimension, "hop_samples": self.frame_rule.hop_samples}
-            self.encoder, self.decoder = (
-                construct(
-                    network, shape | dict(spectral.get(part) or {}), f"{WHERE}.spectral.{part}"
-                )
-                for part, network in SPECTRAL_NETWORKS[causal].items()
-            )
+        seanet = {
+            "n_filters": n_filters,
+            "ratios": list(ratios),
+            "lstm_layers": lstm_layers,
+            "bidirectional": not causal if bidirectional is None else bidirectional,
+        }
+        hop_samples = self.frame_rule.hop_samples
+        self.encoder, self.decoder = build_networks(
+            dimension, hop_samples, causal, seanet, spectral
+        )
         transformer: Callable[..., Bottleneck | CausalBottleneck] = (
             CausalBottleneck if causal else Bottleneck
         )
