@@ -51,6 +51,9 @@ REQUIREMENTS = [
 ]
 
 EXTRAS = {
+    # The page of `stacodec demo`: an ASGI application, its server (0.35: websockets without their
+    # old interface), and that server's websockets.
+    "demo": ["starlette>=0.46", "uvicorn>=0.35", "websockets>=14.0"],
     # eSpeak NG with its data: the voices of egs2/mini.
     "mini": ["espeakng-loader>=0.2.4"],
     # Scores beyond these: F0 (compiled at installation), speaker similarity, DNSMOS; the last two
@@ -90,6 +93,7 @@ setup(
     # Codecs that work right after the installation, without a network.
     package_data={
         "espnet_stacodec.pretrained.shipped": ["*/*", "*/semantic/*"],
+        "espnet_stacodec.demo": ["templates/*"],
         "espnet_stacodec.evaluation.report": ["templates/*"],
     },
     install_requires=REQUIREMENTS,

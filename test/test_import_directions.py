@@ -20,7 +20,7 @@ ORDER = [
     {"pretrained"},
     {"inference"},
     {"evaluation", "frontend", "downstream"},
-    {"train"},
+    {"train", "demo"},
     {"tasks"},
     {"bin"},
 ]

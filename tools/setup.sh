@@ -78,7 +78,7 @@ install() { # <checksum>
     fi
     say "installing (6.5 GB with PyTorch; half a minute from a warm cache, else the download)"
     (cd "$root" && "$uv" pip install --quiet --python "$venv/bin/python" \
-        --constraint tools/constraints.txt --override tools/overrides.txt --editable '.[mini,scores,test]') >&2 ||
+        --constraint tools/constraints.txt --override tools/overrides.txt --editable '.[demo,mini,scores,test]') >&2 ||
         fail "the installation failed; read the lines above (pesq and pyworld need a C++" \
             "compiler and Python's headers, everything needs a package index), then run it again."
     # A recipe starts a hundred processes. Where Python may not write what it compiles, each of them

@@ -3,12 +3,12 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
-from espnet_stacodec.bin import _cli, _probe, _report, _score, _stream
+from espnet_stacodec.bin import _cli, _demo, _probe, _report, _score, _stream
 from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_encode(commands.add_parser("encode", help="audio files -> .npz files of codes"))
     _add_decode(commands.add_parser("decode", help=".npz files of codes -> audio files"))
-    _add_info(commands.add_parser("info", help="describe a codec"))
+    _add_one_codec(commands.add_parser("info", help="describe a codec"), _info)
     _add_import(commands.add_parser("import", help="the authors' checkpoint -> experiment folder"))
     _score.add_arguments(
         commands.add_parser("score", help="resynthesized audio against its originals")
@@ -36,6 +36,9 @@ def get_parser() -> argparse.ArgumentParser:
     _probe.add_arguments(commands.add_parser("probe", help="what codes know, and what they cost"))
     _add_benchmark(commands.add_parser("benchmark", help="measure speed and memory, full size"))
     _report.add_arguments(commands.add_parser("report", help="a page to read and to listen to"))
+    demo = commands.add_parser("demo", help="a local web page to try a codec on")
+    _add_one_codec(demo, lambda args: _demo.serve(args, _source))
+    _demo.add_arguments(demo)
     for command in commands.choices.values():
         _cli.add_common_arguments(command)
     return parser
@@ -106,8 +109,10 @@ def _add_files_arguments(parser: argparse.ArgumentParser, kind: str, stream: str
     )
 
 
-def _add_info(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(work=_info)
+def _add_one_codec(
+    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]
+) -> None:
+    parser.set_defaults(work=work)
     parser.add_argument("model", nargs="?", default=DEFAULT_NAME, help=MODEL_HELP)
     _add_loading_arguments(parser)
 

@@ -1,21 +1,21 @@
 """The page in a real browser: it plays, it fits, by keyboard and on a phone, light and dark."""
 
-import os
-import shutil
-import time
-from pathlib import Path
-
 import pytest
+from browsers import (
+    SIZES,
+    check_layout,
+    errors,
+    open_browser,
+    picture,
+    press,
+    show,
+    wait_until,
+    webdriver,
+)
+from selenium.webdriver.common.keys import Keys
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from espnet_stacodec.evaluation.report import media
 
-from espnet_stacodec.evaluation.report import media  # noqa: E402
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Where the pictures of the page go, for people to look at.
-PICTURES = os.environ.get("STACODEC_PICTURES")
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 STATE = """
 const track = document.querySelector('.track.current'), audio = track.querySelector('audio');
 return {card: track.closest('.card').id, name: track.querySelector('button').textContent,
@@ -26,53 +26,13 @@ return {card: track.closest('.card').id, name: track.querySelector('button').tex
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless browser with its driver."""
-    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("no chromium with chromedriver (Debian: chromium, chromium-driver) is here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--autoplay-policy=no-user-gesture-required", "--hide-scrollbars", "--mute-audio",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    service = webdriver.ChromeService(executable_path=driver)
-    with webdriver.Chrome(options=options, service=service) as opened:
-        opened.set_script_timeout(60)
+    with open_browser() as opened:
         yield opened
-
-
-def show(browser, page: Path, size: str = "desktop", scheme: str = "light"):
-    width, height = SIZES[size]
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    browser.get(page.as_uri())
-
-
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
-
-
-def errors(browser):
-    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-
-
-def press(browser, *keys):
-    for key in keys:
-        webdriver.ActionChains(browser).send_keys(key).perform()
 
 
 def test_every_player_can_play(browser, pages):
     for page in pages:
-        show(browser, page)
+        show(browser, page.as_uri())
         loaded = """
         const audio = [...document.querySelectorAll('audio')];
         return audio.every(a => a.readyState >= 3) && audio.map(a => [a.duration, a.error])"""
@@ -82,7 +42,7 @@ def test_every_player_can_play(browser, pages):
 
 
 def test_the_keyboard_plays_and_steps(browser, pages):
-    show(browser, pages[1])
+    show(browser, pages[1].as_uri())
     # It plays on, whatever the machine does meanwhile.
     browser.execute_script("document.querySelectorAll('audio').forEach(a => a.loop = true)")
 
@@ -126,7 +86,7 @@ def test_every_place_of_what_is_embedded_can_be_played(browser, noise, coding, s
 
 
 def test_a_click_plays_and_a_click_on_the_spectrogram_seeks(browser, pages):
-    show(browser, pages[0])
+    show(browser, pages[0].as_uri())
     second = browser.find_elements("css selector", "#card1 .track")[1]
     second.find_element("css selector", "button").click()
     wait_until(lambda: browser.execute_script(STATE)["card"] == "card1")
@@ -141,28 +101,6 @@ def test_a_click_plays_and_a_click_on_the_spectrogram_seeks(browser, pages):
 def test_nothing_is_cut_and_all_is_readable(browser, pages, size, scheme):
     """No sideways scrolling but inside tables; text is told from what is behind it."""
     for page in pages:
-        show(browser, page, size, scheme)
-        assert browser.execute_script(
-            "return document.documentElement.scrollWidth <= window.innerWidth"
-        )
-        cut = """
-        return [...document.querySelectorAll('button, h1, h2, h3, .chips, .text, .axis span')]
-            .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1
-                || (e.matches('button') && e.scrollWidth > e.clientWidth + 1))
-            .map(e => e.textContent)"""
-        assert browser.execute_script(cut) == []
-        lightness = """
-        return ['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name]
-            .match(/[0-9.]+/g).slice(0, 3).map(Number).reduce((a, b) => a + b) / 765)"""
-        ink, paper = browser.execute_script(lightness)
-        assert abs(ink - paper) > 0.6 and (paper > 0.5) == (scheme == "light")
-        if PICTURES:
-            picture(browser, Path(PICTURES) / f"{page.stem}_{size}_{scheme}.png", size)
-
-
-def picture(browser, path, size):
-    height = browser.execute_script("return document.documentElement.scrollHeight")
-    metrics = {"width": SIZES[size][0], "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    browser.get_screenshot_as_file(str(path))
+        show(browser, page.as_uri(), size, scheme)
+        check_layout(browser, "button, h1, h2, h3, .chips, .text, .axis span", scheme)
+        picture(browser, f"{page.stem}_{size}_{scheme}", size)

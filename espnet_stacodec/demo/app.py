@@ -1,0 +1,139 @@
+"""The page, and what it asks for.
+
+| request        | gets                     | returns                                              |
+|----------------|--------------------------|------------------------------------------------------|
+| `GET /`        |                          | the page                                             |
+| `POST /encode` | an audio file            | JSON, see `Coder.encode`                             |
+| `POST /decode` | JSON: `codes`, `samples` | `samples` samples (`pcm`) of as many codebooks       |
+| `/stream`      | a websocket              | see `live`                                           |
+
+The server keeps nothing: a page has the codes, and sends those back that it wants to hear. What
+fails is answered with JSON: `error`, one sentence.
+"""
+
+import importlib.resources
+import json
+from http import HTTPStatus
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from typeguard import typechecked
+
+from espnet_stacodec import __version__
+from espnet_stacodec.demo.coder import Coder
+from espnet_stacodec.demo.guard import Guard
+from espnet_stacodec.demo.limits import MAX_UPLOAD_BYTES
+from espnet_stacodec.demo.live import serve_recording
+from espnet_stacodec.errors import DataError, STACodecError
+
+TEMPLATES = "espnet_stacodec.demo"
+# The report's style is the base of this page's.
+REPORT = "espnet_stacodec.evaluation.report"
+
+
+@typechecked
+def build_app(coder: Coder, name: str) -> Guard:
+    """Return the ASGI application of a codec's page.
+
+    Args:
+        coder: The codec.
+        name: What the page calls it.
+    """
+    demo = _Demo(coder, name)
+    files = {
+        "/page.css": ("text/css", [_text(REPORT, "page.css"), _text(TEMPLATES, "demo.css")]),
+        "/page.js": ("text/javascript", [_text(TEMPLATES, "page.js")]),
+        "/recorder.js": ("text/javascript", [_text(TEMPLATES, "recorder.js")]),
+    }
+    app = Starlette(
+        routes=[
+            Route("/", demo.page),
+            *(Route(path, _constant(kind, parts)) for path, (kind, parts) in files.items()),
+            Route("/encode", demo.encode, methods=["POST"]),
+            Route("/decode", demo.decode, methods=["POST"]),
+            WebSocketRoute("/stream", demo.stream),
+        ],
+        exception_handlers={STACodecError: _refuse, HTTPException: _refuse},
+    )
+    return Guard(app)
+
+
+class _Demo:
+    """The answers."""
+
+    def __init__(self, coder: Coder, name: str) -> None:
+        self.coder = coder
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader(TEMPLATES, "templates"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        facts = coder.describe()
+        self._page = environment.get_template("page.html.j2").render(
+            name=name, codec=coder.codec, facts=facts, data=json.dumps(facts), version=__version__
+        )
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(self._page)
+
+    async def encode(self, request: Request) -> Response:
+        content = await _body(request)
+        return JSONResponse(await self.coder.run(self.coder.encode, content))
+
+    async def decode(self, request: Request) -> Response:
+        try:
+            asked = json.loads(await _body(request))
+        except (ValueError, RecursionError) as error:
+            raise DataError("what is to be decoded is no JSON.") from error
+        if not isinstance(asked, dict):
+            asked = {}
+        audio = await self.coder.run(self.coder.decode, asked.get("codes"), asked.get("samples"))
+        return Response(audio, media_type="application/octet-stream")
+
+    async def stream(self, websocket: WebSocket) -> None:
+        await serve_recording(websocket, self.coder)
+
+
+async def _body(request: Request) -> bytes:
+    """Return what was sent.
+
+    Raises:
+        HTTPException: If it is too much.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_UPLOAD_BYTES:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"this file is larger than {MAX_UPLOAD_BYTES // 10**6} MB, the most that is taken"
+                " here; encode it with `stacodec encode`.",
+            )
+    return bytes(body)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+
+
+def _text(package: str, name: str) -> str:
+    return importlib.resources.files(package).joinpath("templates", name).read_text("utf-8")
+
+
+def _constant(kind: str, parts: list[str]) -> Any:
+    """Return what answers with the same text each time."""
+
+    async def answer(request: Request) -> Response:
+        return Response("".join(parts), media_type=kind)
+
+    return answer

@@ -1,0 +1,175 @@
+"""The page in a real browser: microphone, files, players, refusals; phone, light and dark."""
+
+import numpy as np
+import pytest
+import soundfile
+from browsers import SIZES, check_layout, errors, open_browser, picture, press, show, wait_until
+from causal_codecs import speech
+from selenium.webdriver.common.keys import Keys
+from serving import serving
+
+STATE = """
+const wave = (samples) => samples.pieces.flatMap((piece) => [...piece]);
+return {
+    codes: take && take.codes, samples: take && take.samples, growing: take && take.growing,
+    original: take && wave(take.original), resynthesis: take && wave(take.resynthesis),
+    current, paused: tracks[current].audio.paused, time: tracks[current].audio.currentTime,
+    duration: tracks[1].audio.duration, ready: !tracks[1].button.disabled,
+    chips: $("chips").textContent, ids: $("ids").textContent, status: $("status").textContent,
+    error: $("error").textContent, off: !recording && !$("file").disabled,
+};"""
+
+
+@pytest.fixture(scope="module")
+def audio_file(tmp_path_factory):
+    """Ten seconds at the rate of a microphone, as real ones have, and no silence in them."""
+    path = tmp_path_factory.mktemp("microphone") / "a <i>voice & more.wav"
+    soundfile.write(path, 0.5 * speech(480_000, 8), 48000, "PCM_16")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(audio_file, tmp_path_factory):
+    """A browser with that file as microphone; it takes it without asking."""
+    voice = tmp_path_factory.mktemp("voice") / "voice.wav"
+    voice.write_bytes(audio_file.read_bytes())
+    with open_browser(
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={voice}",
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["streaming", "whole"])
+def kind(request):
+    return request.param
+
+
+def state(browser):
+    return browser.execute_script(STATE)
+
+
+def click(browser, selector):
+    browser.find_element("css selector", selector).click()
+
+
+def open_file(browser, path):
+    browser.find_element("id", "file").send_keys(str(path))
+
+
+def wait_for(browser, condition):
+    """Wait until condition(state), and return that state."""
+    return wait_until(lambda: (now := state(browser)) and condition(now) and now, 30)
+
+
+def check_codes(now, codec):
+    """The codes are those of what the page says was heard; the audio is theirs."""
+    heard = np.array(now["original"], np.int16)
+    assert now["samples"] == len(heard) == len(now["resynthesis"])
+    expected = codec.encode(heard, codec.sample_rate)
+    np.testing.assert_array_equal(now["codes"], expected)
+    decoded = codec.decode(expected, len(heard)).numpy()
+    difference = np.array(now["resynthesis"]) / 2**15 - decoded.clip(-1, 1)
+    assert np.abs(difference).max() < 2 / 2**15
+
+
+def test_what_is_spoken_is_encoded(browser, addresses, coders, kind):
+    show(browser, f"http://{addresses[kind]}/")
+    click(browser, "#record")
+    if kind == "streaming":  # codes, ids and audio come while one speaks
+        now = wait_for(browser, lambda now: now["codes"] and len(now["codes"][0]) > 50)
+        assert now["growing"] and now["ids"] and "behind the voice" in now["chips"]
+        assert len(now["resynthesis"]) == 320 * len(now["codes"][0])
+        assert browser.execute_script("return recording.free > 0.5")  # it is played, too
+    wait_for(browser, lambda now: now["original"] and len(now["original"]) > 24000)
+    click(browser, "#record")
+    now = wait_for(browser, lambda now: now["off"] and now["ready"])
+    assert now["error"] == "" and not now["growing"] and "ready" in now["status"]
+    check_codes(now, coders[kind].codec)
+    # It was the microphone that was heard, at the codec's rate.
+    assert 0.01 < np.std(np.array(now["original"][8000:]) / 2**15) < 0.5
+    assert now["duration"] == pytest.approx(now["samples"] / 16000, abs=0.02)
+    assert errors(browser) == []
+
+
+def test_a_file_is_encoded_and_played_from_fewer_codebooks(
+    browser, addresses, coders, kind, audio_file
+):
+    codec = coders[kind].codec
+    show(browser, f"http://{addresses[kind]}/")
+    open_file(browser, audio_file)
+    now = wait_for(browser, lambda now: now["off"] and now["ready"])
+    check_codes(now, codec)
+    assert now["status"] == f"{audio_file.name}: ready." and "encoded in" in now["chips"]
+    assert f"{codec.bits_per_second() / 1000:.2f} kbit/s" in now["chips"]
+    all_of_them = now["resynthesis"]
+    press(browser, " ")
+    wait_for(browser, lambda now: not now["paused"] and now["time"] > 0.1)
+    press(browser, "1")  # another bitrate, at the same place, played on
+    now = wait_for(browser, lambda now: now["resynthesis"] != all_of_them and not now["paused"])
+    assert now["time"] > 0.1 and now["codes"][2]
+    expected = codec.decode(np.array(now["codes"])[:1], now["samples"]).numpy()
+    assert np.abs(np.array(now["resynthesis"]) / 2**15 - expected.clip(-1, 1)).max() < 2 / 2**15
+    assert f"{codec.bits_per_second(1) / 1000:.2f} kbit/s" in now["chips"]
+    press(browser, Keys.ARROW_UP)
+    now = wait_for(browser, lambda now: now["current"] == 0 and not now["paused"])
+    assert now["time"] > 0.1
+    press(browser, " ")
+    wait_for(browser, lambda now: now["paused"])
+    assert errors(browser) == []
+
+
+def test_what_is_refused_is_said(browser, addresses, kind, audio_file, tmp_path):
+    show(browser, f"http://{addresses[kind]}/")
+    wrong = tmp_path / "<img src=x onerror=alert(1)>.wav"
+    wrong.write_text("no audio")
+    open_file(browser, wrong)
+    now = wait_for(browser, lambda now: now["error"])
+    assert "cannot be read as audio" in now["error"] and now["off"]
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(20_000_001)
+    open_file(browser, large)
+    wait_for(browser, lambda now: "larger than 20 MB" in now["error"])
+    long = tmp_path / "long.flac"
+    soundfile.write(long, np.zeros(61 * 16000), 16000)
+    open_file(browser, long)
+    wait_for(browser, lambda now: "longer than 60 s" in now["error"])
+    open_file(browser, audio_file)  # it goes on after that
+    now = wait_for(browser, lambda now: now["ready"])
+    assert now["error"] == ""
+
+
+def test_a_recording_ends_at_its_limit(browser, addresses, kind):
+    show(browser, f"http://{addresses[kind]}/")
+    browser.execute_script("codec.max_seconds = 1")
+    click(browser, "#record")
+    now = wait_for(browser, lambda now: now["off"] and now["ready"])
+    assert now["samples"] == 16000 and "ends after 1 s" in now["status"]
+
+
+def test_the_server_is_gone(browser, apps, audio_file):
+    with serving(apps["streaming"]) as address:
+        show(browser, f"http://{address}/")
+        click(browser, "#record")
+        wait_for(browser, lambda now: now["codes"] and now["codes"][0])
+    wait_for(browser, lambda now: now["off"] and "does not answer" in now["error"])
+    open_file(browser, audio_file)
+    wait_for(browser, lambda now: now["off"] and "does not answer" in now["error"])
+    click(browser, "#record")
+    wait_for(browser, lambda now: now["off"] and "does not answer" in now["error"])
+    errors(browser)  # connections that were refused
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_cut_and_all_is_readable(browser, addresses, kind, size, scheme, audio_file):
+    show(browser, f"http://{addresses[kind]}/", size, scheme)
+    for name in ("empty", "full"):
+        if name == "full":
+            open_file(browser, audio_file)
+            wait_for(browser, lambda now: now["ready"])
+            click(browser, "#resynthesis .picture")
+        check_layout(browser, "button, h1, p, .file, .check, .chips, fieldset, .axis span", scheme)
+        picture(browser, f"{kind}_{name}_{size}_{scheme}", size)
