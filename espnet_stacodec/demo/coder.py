@@ -13,7 +13,6 @@ import torch
 
 from espnet_stacodec.demo import pcm
 from espnet_stacodec.demo.limits import (
-    MAX_MESSAGE_BYTES,
     MAX_STREAM_SECONDS,
     MAX_UPLOAD_BYTES,
     MAX_WHOLE_SECONDS,
@@ -65,7 +64,6 @@ class Coder:
             "streams": self.can_stream,
             "latency_seconds": codec.latency_seconds if self.can_stream else None,
             "max_bytes": MAX_UPLOAD_BYTES,
-            "max_message_bytes": MAX_MESSAGE_BYTES,
             "max_seconds": MAX_STREAM_SECONDS if self.can_stream else MAX_WHOLE_SECONDS,
         }
 

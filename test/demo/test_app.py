@@ -67,7 +67,8 @@ def test_the_page_escapes_names_and_loads_nothing_from_elsewhere(client):
 
 def test_the_page_says_once_whether_it_can_stream(clients):
     notes = {
-        kind: client.get("/").text.count("hears the future") for kind, client in clients.items()
+        kind: client.get("/").text.count("needs the whole recording")
+        for kind, client in clients.items()
     }
     assert notes == {"streaming": 0, "whole": 1}
     assert "headphones" in clients["streaming"].get("/").text

@@ -46,6 +46,12 @@ def kind(request):
     return request.param
 
 
+def visit(browser, address, size="desktop", scheme="light"):
+    """Open a page, and forget what others have logged."""
+    show(browser, f"http://{address}/", size, scheme)
+    errors(browser)
+
+
 def state(browser):
     return browser.execute_script(STATE)
 
@@ -75,12 +81,13 @@ def check_codes(now, codec):
 
 
 def test_what_is_spoken_is_encoded(browser, addresses, coders, kind):
-    show(browser, f"http://{addresses[kind]}/")
+    visit(browser, addresses[kind])
     click(browser, "#record")
     if kind == "streaming":  # codes, ids and audio come while one speaks
         now = wait_for(browser, lambda now: now["codes"] and len(now["codes"][0]) > 50)
         assert now["growing"] and now["ids"] and "behind the voice" in now["chips"]
-        assert len(now["resynthesis"]) == 320 * len(now["codes"][0])
+        # The audio of the last codes may be on its way.
+        assert 0 <= len(now["codes"][0]) - len(now["resynthesis"]) / 320 < 25
         assert browser.execute_script("return recording.free > 0.5")  # it is played, too
     wait_for(browser, lambda now: now["original"] and len(now["original"]) > 24000)
     click(browser, "#record")
@@ -89,6 +96,7 @@ def test_what_is_spoken_is_encoded(browser, addresses, coders, kind):
     check_codes(now, coders[kind].codec)
     # It was the microphone that was heard, at the codec's rate.
     assert 0.01 < np.std(np.array(now["original"][8000:]) / 2**15) < 0.5
+    now = wait_for(browser, lambda now: now["duration"])
     assert now["duration"] == pytest.approx(now["samples"] / 16000, abs=0.02)
     assert errors(browser) == []
 
@@ -97,7 +105,7 @@ def test_a_file_is_encoded_and_played_from_fewer_codebooks(
     browser, addresses, coders, kind, audio_file
 ):
     codec = coders[kind].codec
-    show(browser, f"http://{addresses[kind]}/")
+    visit(browser, addresses[kind])
     open_file(browser, audio_file)
     now = wait_for(browser, lambda now: now["off"] and now["ready"])
     check_codes(now, codec)
@@ -121,12 +129,13 @@ def test_a_file_is_encoded_and_played_from_fewer_codebooks(
 
 
 def test_what_is_refused_is_said(browser, addresses, kind, audio_file, tmp_path):
-    show(browser, f"http://{addresses[kind]}/")
+    visit(browser, addresses[kind])
     wrong = tmp_path / "<img src=x onerror=alert(1)>.wav"
     wrong.write_text("no audio")
     open_file(browser, wrong)
     now = wait_for(browser, lambda now: now["error"])
     assert "cannot be read as audio" in now["error"] and now["off"]
+    assert browser.execute_script("return document.images.length") == 0
     large = tmp_path / "large.wav"
     with large.open("wb") as file:
         file.truncate(20_000_001)
@@ -141,8 +150,55 @@ def test_what_is_refused_is_said(browser, addresses, kind, audio_file, tmp_path)
     assert now["error"] == ""
 
 
+def test_a_microphone_that_cannot_be_had(browser, addresses, kind, audio_file):
+    visit(browser, addresses[kind])
+    for broken, said in (
+        ("navigator.mediaDevices.getUserMedia = async () => { throw Error('denied'); }", "denied"),
+        (
+            "delete navigator.mediaDevices.getUserMedia; AudioContext.prototype"
+            ".createMediaStreamSource = () => { throw Error('rates differ'); }",
+            "cannot bring a microphone to 16000 Hz (rates differ)",
+        ),
+    ):
+        browser.execute_script(broken)
+        click(browser, "#record")
+        wait_for(browser, lambda now, said=said: now["off"] and said in now["error"])
+    open_file(browser, audio_file)
+    assert wait_for(browser, lambda now: now["ready"])["error"] == ""
+    assert errors(browser) == []
+
+
+def test_while_one_speaks_bitrate_and_loudness_can_be_chosen(browser, addresses):
+    visit(browser, addresses["streaming"])
+    press(browser, "r")
+    wait_for(browser, lambda now: now["codes"] and now["codes"][0])
+    gain = "return recording.loudness.gain.value"
+    assert browser.execute_script(gain) == 1
+    click(browser, "#live")
+    wait_until(lambda: browser.execute_script(gain) == 0)
+    click(browser, "#books label")
+    browser.execute_script("take.resynthesis = new Samples()")
+    now = wait_for(browser, lambda now: len(now["resynthesis"]) > 16000)
+    click(browser, "#record")
+    assert np.std(now["resynthesis"][8000:]) > 0 and len(now["codes"]) == 3
+    assert "0.15 kbit/s" in now["chips"] and "frames/s" in now["chips"]
+    wait_for(browser, lambda now: now["off"] and now["ready"])
+    assert errors(browser) == []
+
+
+def test_a_file_can_be_dropped(browser, addresses, kind, audio_file):
+    visit(browser, addresses[kind])
+    drop = """
+    const file = new File([new Samples().wav(), new Int16Array(3200)], "a.wav");
+    const data = new DataTransfer();
+    data.items.add(file);
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));"""
+    browser.execute_script(drop)
+    wait_for(browser, lambda now: now["off"] and (now["ready"] or now["error"]))
+
+
 def test_a_recording_ends_at_its_limit(browser, addresses, kind):
-    show(browser, f"http://{addresses[kind]}/")
+    visit(browser, addresses[kind])
     browser.execute_script("codec.max_seconds = 1")
     click(browser, "#record")
     now = wait_for(browser, lambda now: now["off"] and now["ready"])
@@ -151,7 +207,7 @@ def test_a_recording_ends_at_its_limit(browser, addresses, kind):
 
 def test_the_server_is_gone(browser, apps, audio_file):
     with serving(apps["streaming"]) as address:
-        show(browser, f"http://{address}/")
+        visit(browser, address)
         click(browser, "#record")
         wait_for(browser, lambda now: now["codes"] and now["codes"][0])
     wait_for(browser, lambda now: now["off"] and "does not answer" in now["error"])
@@ -159,13 +215,12 @@ def test_the_server_is_gone(browser, apps, audio_file):
     wait_for(browser, lambda now: now["off"] and "does not answer" in now["error"])
     click(browser, "#record")
     wait_for(browser, lambda now: now["off"] and "does not answer" in now["error"])
-    errors(browser)  # connections that were refused
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_is_cut_and_all_is_readable(browser, addresses, kind, size, scheme, audio_file):
-    show(browser, f"http://{addresses[kind]}/", size, scheme)
+    visit(browser, addresses[kind], size, scheme)
     for name in ("empty", "full"):
         if name == "full":
             open_file(browser, audio_file)

@@ -1,5 +1,7 @@
 """Recordings over a websocket: the codes of the whole, and what cannot be used."""
 
+import time
+
 import numpy as np
 import pytest
 from causal_codecs import cut, cuts
@@ -58,6 +60,26 @@ def test_codes_come_while_one_speaks(client, spoken):
         socket.send_json({"end": True})
         codes, _, _ = read(socket)
         assert got + codes.shape[1] == 10
+
+
+def test_a_codec_that_has_fallen_behind_takes_all_that_has_come(
+    client, streaming_codec, spoken, monkeypatch
+):
+    push_once, sizes = live.LiveCoding.push, []
+
+    def slow(self, data, n_codebooks):
+        sizes.append(len(data))
+        time.sleep(0.2)
+        return push_once(self, data, n_codebooks)
+
+    monkeypatch.setattr(live.LiveCoding, "push", slow)
+    with client.websocket_connect(STREAM) as socket:
+        push(socket, spoken, longest=300)
+        socket.send_json({"end": True})
+        codes, _, _ = read(socket)
+    assert sum(sizes) == 2 * len(spoken) and len(sizes) < 10
+    expected = streaming_codec.encode(spoken.astype(np.int16), 16000)
+    np.testing.assert_array_equal(codes, expected)
 
 
 def test_two_recordings_at_once_do_not_touch_each_other(client, streaming_codec, spoken):

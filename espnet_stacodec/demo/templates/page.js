@@ -46,7 +46,8 @@ function say(status, error = "") {
   $("error").textContent = error;
   $("error").hidden = !error;
 }
-const fail = (error) => say("", error instanceof TypeError && !error.message.startsWith("microphone") ? GONE : error.message);
+const fail = ({ message }) => say("", message[0].toUpperCase() + message.slice(1));
+// As in the report: neighbouring codes differ, the same code is the same everywhere.
 const hue = (code) => `hsl(${code * 137 % 360} 55% ${45 + code * 7 % 25}%)`;
 
 function chips() {
@@ -101,12 +102,16 @@ function drawCodes() {
   const [drawn, width, height] = paper($("codes"));
   if (!take) return;
   const perFrame = width * codec.hop / (seconds() * codec.rate), chosen = books();
+  // Whole pixels, so that no gaps shine through; frames that have none are passed over.
+  const place = (frame) => Math.min(width, Math.round(frame * perFrame * devicePixelRatio) / devicePixelRatio);
   take.codes.forEach((codes, book) => {
     const [top, size] = rowOf(book, height);
     drawn.globalAlpha = book < chosen ? 1 : 0.25;
     codes.forEach((code, frame) => {
+      const from = place(frame), to = place(frame + 1);
+      if (from === to) return;
       drawn.fillStyle = hue(code);
-      drawn.fillRect(frame * perFrame, top, Math.min(perFrame, width - frame * perFrame), size - (size > 3 ? 0.5 : 0));
+      drawn.fillRect(from, top, to - from, size - 0.5);
     });
   });
 }
@@ -124,7 +129,7 @@ function drawAxis() {
 
 // The ids of RVQ-1 as numbers: the last ones while they come, then those around the cursor.
 function drawIds() {
-  const codes = take ? take.codes[0] : [], count = Math.max(6, Math.floor($("ids").clientWidth / 56));
+  const codes = take ? take.codes[0] : [], perRow = Math.floor($("ids").clientWidth / 56), count = perRow < 10 ? 2 * perRow : perRow;
   const playing = take && !take.growing ? Math.floor(tracks[current].audio.currentTime * codec.rate / codec.hop) : codes.length;
   const first = Math.max(0, Math.min(codes.length, playing + Math.ceil(count / 2)) - count);
   $("ids").replaceChildren(...codes.slice(first, first + count).map((code, i) => {
@@ -229,7 +234,7 @@ select(current);
 // -- what the server is asked ----------------------------------------------------------------
 
 async function ask(path, body) {
-  const answer = await fetch(path, { method: "POST", body });
+  const answer = await fetch(path, { method: "POST", body }).catch(() => { throw Error(GONE); });
   if (answer.ok) return answer;
   if (!answer.headers.get("content-type")?.includes("json")) throw Error(`The server failed (${answer.status}); it has logged why.`);
   throw Error((await answer.json()).error);
@@ -340,7 +345,6 @@ class LiveRecording extends Recording {
     this.loudness.connect(this.context.destination);
     this.listen();
     this.free = 0; // when what is played has ended
-    this.began = performance.now();
   }
   choose() { this.socket.send(JSON.stringify({ codebooks: books() })); }
   listen() { this.loudness.gain.value = $("live").checked ? 1 : 0; }
@@ -357,9 +361,10 @@ class LiveRecording extends Recording {
   sounds(samples) {
     take.resynthesis.push(samples);
     const coded = take.codes[0].length * codec.hop, behind = take.original.length - coded;
-    if (!this.stopping) {
-      const spent = (performance.now() - this.began) / 1000;
-      facts = { "frames/s, arriving": (take.codes[0].length / spent).toFixed(1), "behind the voice": `${Math.max(0, 1000 * behind / codec.rate).toFixed(0)} ms` };
+    this.began ??= { time: performance.now(), frames: take.codes[0].length };
+    const spent = (performance.now() - this.began.time) / 1000;
+    if (!this.stopping && spent > 0.5) {
+      facts = { "arriving": `${((take.codes[0].length - this.began.frames) / spent).toFixed(1)} frames/s`, "behind the voice": `${Math.max(0, 1000 * behind / codec.rate).toFixed(0)} ms` };
     }
     if (this.context?.state !== "running") return;
     const now = this.context.currentTime;
@@ -465,7 +470,7 @@ $("books").addEventListener("change", () => {
   else resynthesize().catch(fail);
 });
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("#file, #live")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("#file, #live, button")) return;
   const choice = document.querySelector(`[name=books][value="${CSS.escape(event.key)}"]`);
   if (event.key === " ") toggle();
   else if (event.key === "r" && !$("record").disabled) $("record").click();
