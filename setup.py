@@ -53,7 +53,7 @@ REQUIREMENTS = [
 EXTRAS = {
     # The page of `stacodec demo`: an ASGI application, its server (0.35: websockets without their
     # old interface), and that server's websockets.
-    "demo": ["starlette>=0.46", "uvicorn>=0.35", "websockets>=14.0"],
+    "demo": ["starlette>=0.46", "uvicorn>=0.35", "websockets>=14.2"],
     # eSpeak NG with its data: the voices of egs2/mini.
     "mini": ["espeakng-loader>=0.2.4"],
     # Scores beyond these: F0 (compiled at installation), speaker similarity, DNSMOS; the last two
@@ -70,7 +70,9 @@ EXTRAS = {
     "kube": ["dask-kubernetes>=2025.7"],
     "local_gpu": ["dask-cuda>=26.8"],
     # selenium drives Debian's chromium, where that is: the page of an experiment in a browser.
+    # httpx2 is what starlette's test client speaks.
     "test": [
+        "httpx2>=2.0",
         "ipykernel>=7.0",
         "mypy>=2.4",
         "papermill>=2.6",

@@ -27,14 +27,14 @@ find_python() {
 python=$(find_python)
 "$uv" venv --quiet --allow-existing --python "$python" "$venv"
 "$uv" pip compile --quiet --python "$venv/bin/python" --resolution lowest-direct --no-header \
-    --no-annotate setup.py >"$venv/requirements.txt"
+    --no-annotate --extra demo setup.py >"$venv/requirements.txt"
 "$uv" pip sync --quiet --python "$venv/bin/python" "$venv/requirements.txt"
-"$uv" pip install --quiet --python "$venv/bin/python" --constraint "$venv/requirements.txt" pytest
+"$uv" pip install --quiet --python "$venv/bin/python" --constraint "$venv/requirements.txt" pytest httpx
 cat "$venv/requirements.txt"
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PYTHONPATH=$PWD
 if (($# == 0)); then
     set -- -m "not slow" test/fileio test/semantic test/pretrained test/inference test/evaluation \
-        test/train test/downstream test/frontend
+        test/train test/downstream test/frontend test/demo test/bin/test_demo_command.py
 fi
 exec "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@"

@@ -35,6 +35,10 @@ from espnet_stacodec.errors import DataError, STACodecError
 TEMPLATES = "espnet_stacodec.demo"
 # The report's style is the base of this page's.
 REPORT = "espnet_stacodec.evaluation.report"
+# In this order: each uses what those before it declare.
+SCRIPTS = ("samples.js", "drawing.js", "players.js", "asking.js", "recording.js", "page.js")
+# Loaded by the page where it records.
+WORKLET = "recorder.js"
 
 
 @typechecked
@@ -46,15 +50,16 @@ def build_app(coder: Coder, name: str) -> Guard:
         name: What the page calls it.
     """
     demo = _Demo(coder, name)
-    files = {
-        "/page.css": ("text/css", [_text(REPORT, "page.css"), _text(TEMPLATES, "demo.css")]),
-        "/page.js": ("text/javascript", [_text(TEMPLATES, "page.js")]),
-        "/recorder.js": ("text/javascript", [_text(TEMPLATES, "recorder.js")]),
-    }
+    style = _text(REPORT, "page.css") + _text(TEMPLATES, "demo.css")
+    texts = {name: _text(TEMPLATES, name) for name in (*SCRIPTS, WORKLET)}
     app = Starlette(
         routes=[
             Route("/", demo.page),
-            *(Route(path, _constant(kind, parts)) for path, (kind, parts) in files.items()),
+            Route("/page.css", _constant("text/css", style)),
+            *(
+                Route(f"/{name}", _constant("text/javascript", text))
+                for name, text in texts.items()
+            ),
             Route("/encode", demo.encode, methods=["POST"]),
             Route("/decode", demo.decode, methods=["POST"]),
             WebSocketRoute("/stream", demo.stream),
@@ -78,7 +83,12 @@ class _Demo:
         )
         facts = coder.describe()
         self._page = environment.get_template("page.html.j2").render(
-            name=name, codec=coder.codec, facts=facts, data=json.dumps(facts), version=__version__
+            name=name,
+            codec=coder.codec,
+            facts=facts,
+            data=json.dumps(facts),
+            scripts=SCRIPTS,
+            version=__version__,
         )
 
     async def page(self, request: Request) -> Response:
@@ -130,10 +140,10 @@ def _text(package: str, name: str) -> str:
     return importlib.resources.files(package).joinpath("templates", name).read_text("utf-8")
 
 
-def _constant(kind: str, parts: list[str]) -> Any:
+def _constant(kind: str, text: str) -> Any:
     """Return what answers with the same text each time."""
 
     async def answer(request: Request) -> Response:
-        return Response("".join(parts), media_type=kind)
+        return Response(text, media_type=kind)
 
     return answer

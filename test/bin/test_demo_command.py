@@ -100,7 +100,7 @@ def test_a_page_from_its_start_to_ctrl_c(process, streaming_experiment, toy_utte
     origin = Origin(f"http://{address}")
     with connect(f"ws://{address}/stream", origin=origin) as page_socket:
         page_socket.send(bytes(limits.MAX_MESSAGE_BYTES + 2))
-        with pytest.raises(ConnectionClosed, match="1009"):
+        with pytest.raises(ConnectionClosed):
             page_socket.recv()
     audio = (toy_utterance(5, 60)[0][:-11] * 2**15).round().astype("<i2")
     codes = []

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_the_page_escapes_names_and_loads_nothing_from_elsewhere(client):
     assert "//" not in answer.text.replace("<!doctype html>", "")  # no address of any kind
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
-    for part in ("page.css", "page.js", "recorder.js"):
+    for part in ("page.css", "recorder.js", *re.findall(r'<script src="([a-z.]+)"', answer.text)):
         part_of_page = client.get(f"/{part}")
         assert part_of_page.status_code == 200 and "http://" not in part_of_page.text
         assert part_of_page.headers["x-content-type-options"] == "nosniff"
