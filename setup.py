@@ -69,7 +69,7 @@ EXTRAS = {
     "ssh": ["asyncssh>=2.18"],
     "kube": ["dask-kubernetes>=2025.7"],
     "local_gpu": ["dask-cuda>=26.8"],
-    # selenium drives Debian's chromium, where that is: the page of an experiment in a browser.
+    # selenium drives Debian's chromium, where that is: the pages in a browser.
     # httpx2 is what starlette's test client speaks.
     "test": [
         "httpx2>=2.0",
