@@ -7,8 +7,8 @@
 | `POST /decode` | JSON: `codes`, `samples` | `samples` samples (`pcm`) of as many codebooks       |
 | `/stream`      | a websocket              | see `live`                                           |
 
-The server keeps nothing: a page has the codes, and sends those back that it wants to hear. What
-fails is answered with JSON: `error`, one sentence.
+The server keeps nothing: a page has the codes, and sends those back that it wants to hear. It says
+which codec it is of, `?codec=FINGERPRINT`. What fails is answered with JSON: `error`, one sentence.
 """
 
 import importlib.resources
@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -64,7 +64,11 @@ def build_app(coder: Coder, name: str) -> Guard:
             Route("/decode", demo.decode, methods=["POST"]),
             WebSocketRoute("/stream", demo.stream),
         ],
-        exception_handlers={STACodecError: _refuse, HTTPException: _refuse},
+        exception_handlers={
+            STACodecError: _refuse,
+            HTTPException: _refuse,
+            ClientDisconnect: _refuse,  # a page that was closed: nobody reads it
+        },
     )
     return Guard(app)
 
@@ -95,12 +99,12 @@ class _Demo:
         return HTMLResponse(self._page)
 
     async def encode(self, request: Request) -> Response:
-        content = await _body(request)
+        content = await self._body(request)
         return JSONResponse(await self.coder.run(self.coder.encode, content))
 
     async def decode(self, request: Request) -> Response:
         try:
-            asked = json.loads(await _body(request))
+            asked = json.loads(await self._body(request))
         except (ValueError, RecursionError) as error:
             raise DataError("what is to be decoded is no JSON.") from error
         if not isinstance(asked, dict):
@@ -111,23 +115,24 @@ class _Demo:
     async def stream(self, websocket: WebSocket) -> None:
         await serve_recording(websocket, self.coder)
 
+    async def _body(self, request: Request) -> bytes:
+        """Return what was sent.
 
-async def _body(request: Request) -> bytes:
-    """Return what was sent.
-
-    Raises:
-        HTTPException: If it is too much.
-    """
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_UPLOAD_BYTES:
-            raise HTTPException(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"this file is larger than {MAX_UPLOAD_BYTES // 10**6} MB, the most that is taken"
-                " here; encode it with `stacodec encode`.",
-            )
-    return bytes(body)
+        Raises:
+            HTTPException: If it is too much.
+            DataError: If the page is of another codec.
+        """
+        self.coder.check_page(request.query_params.get("codec"))
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_UPLOAD_BYTES:
+                raise HTTPException(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"this file is larger than {MAX_UPLOAD_BYTES // 10**6} MB, the most that is"
+                    " taken here; encode it with `stacodec encode`.",
+                )
+        return bytes(body)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from espnet_stacodec.demo.limits import (
     MAX_UPLOAD_BYTES,
     MAX_WHOLE_SECONDS,
 )
-from espnet_stacodec.errors import TokenError
+from espnet_stacodec.errors import DataError, TokenError
 from espnet_stacodec.inference.arrays import to_waveform
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
@@ -52,11 +52,21 @@ class Coder:
         """Whether the codec encodes audio as it comes."""
         return self.codec.is_causal and not self.codec.needs_tokens
 
+    def check_page(self, fingerprint: str | None) -> None:
+        """Check that a page is of this codec; None where it is no page that asks.
+
+        Raises:
+            DataError: If it was loaded before the server was started with another codec.
+        """
+        if fingerprint not in (None, self.codec.fingerprint):
+            raise DataError("the server has another codec than this page now; load the page again.")
+
     def describe(self) -> dict[str, Any]:
         """Return what the page has to know."""
         codec = self.codec
         numbers = range(1, codec.n_codebooks + 1)
         return {
+            "fingerprint": codec.fingerprint,
             "rate": codec.sample_rate,
             "hop": codec.frame_rule.hop_samples,
             "choices": codec.codebook_choices,

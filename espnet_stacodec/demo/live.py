@@ -153,6 +153,7 @@ async def _serve(websocket: WebSocket, coder: Coder) -> None:
             await websocket.send_json({"codes": codes})
             await websocket.send_bytes(audio)
 
+    coder.check_page(websocket.query_params.get("codec"))
     live = await coder.run(LiveCoding, coder.codec)
     inbox = Inbox(coder.codec)
     filling = asyncio.create_task(inbox.fill(websocket))

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import re
+import socket
+import urllib.request
 
 import numpy as np
 import pytest
@@ -162,6 +164,28 @@ def test_what_is_no_json_and_what_is_not_there(client):
         assert client.post("/decode", content=body).status_code == 400
     assert client.get("/../setup.py").status_code == 404
     assert client.get("/encode").status_code == 405
+
+
+def test_a_page_that_is_closed_while_it_sends_is_no_error(addresses, kind, caplog):
+    host = addresses[kind]
+    with socket.create_connection(host.split(":")) as page:
+        page.sendall(
+            f"POST /encode HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\nRI".encode()
+        )
+    with urllib.request.urlopen(f"http://{host}/") as answer:  # it goes on
+        assert answer.status == 200
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_page_of_another_codec_is_told_to_load_again(client, codec, spoken):
+    assert client.get("/").text.count(codec.fingerprint) == 2
+    for path in ("/encode", "/decode"):
+        answer = client.post(path, content=to_file(spoken), params={"codec": "0" * 16})
+        assert answer.status_code == 400 and "load the page again" in answer.json()["error"]
+    with client.websocket_connect(f"{STREAM}?codec=0") as socket:
+        assert "load the page again" in socket.receive_json()["error"]
+    same = client.post("/encode", content=to_file(spoken), params={"codec": codec.fingerprint})
+    assert same.status_code == 200
 
 
 @pytest.mark.parametrize("headers", OTHER_SITES, ids=str)

@@ -22,9 +22,9 @@ return {
 
 @pytest.fixture(scope="module")
 def audio_file(tmp_path_factory):
-    """Ten seconds at the rate of a microphone, as real ones have, and no silence in them."""
+    """Four seconds at the rate of a microphone, as real ones have, and no silence in them."""
     path = tmp_path_factory.mktemp("microphone") / "a <i>voice & more.wav"
-    soundfile.write(path, 0.5 * speech(480_000, 8), 48000, "PCM_16")
+    soundfile.write(path, 0.5 * speech(192_000, 8), 48000, "PCM_16")
     return path
 
 

@@ -4,7 +4,7 @@
 const GONE = "The server does not answer; was `stacodec demo` ended?";
 
 async function ask(path, body) {
-  const answer = await fetch(path, { method: "POST", body }).catch(() => { throw Error(GONE); });
+  const answer = await fetch(`${path}?codec=${codec.fingerprint}`, { method: "POST", body }).catch(() => { throw Error(GONE); });
   if (answer.ok) return answer;
   const said = answer.headers.get("content-type")?.includes("json");
   throw Error(said ? (await answer.json()).error : `The server failed (${answer.status}); it has logged why.`);

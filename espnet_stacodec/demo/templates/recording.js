@@ -57,7 +57,7 @@ class WholeRecording extends Recording {
 // Encoded, and resynthesized, as it comes.
 class LiveRecording extends Recording {
   async start() {
-    this.socket = new WebSocket(`ws://${location.host}/stream`);
+    this.socket = new WebSocket(`ws://${location.host}/stream?codec=${codec.fingerprint}`);
     this.socket.binaryType = "arraybuffer";
     this.ended = new Promise((resolve, reject) => {
       this.socket.onmessage = ({ data }) => {
