@@ -72,7 +72,10 @@ def recipe(tmp_path, monkeypatch) -> Path:
         tmp_path / "conf/train_small.yaml",
         "max_epoch: 9\ncodec_conf: {generator_params: {a: 1, b: 2}}\n",
     )
-    write_text(tmp_path / "run.sh", '#!/bin/sh\nprintf "%s\\n" "$@" >> asked\n[ ! -e fail ]\n')
+    write_text(
+        tmp_path / "run.sh",
+        '#!/bin/sh\nprintf "%s\\n" "$@" >> asked\necho training\n[ ! -e fail ]\n',
+    )
     (tmp_path / "run.sh").chmod(0o755)
     plain = {"codec_conf": {"generator_params": {"assignment": "none"}}}
     own = {"max_epoch": 1, "init_from": "sta", "speed_perturb_factors": "0.9 1.1"}
@@ -117,7 +120,7 @@ def test_mappings_are_merged_and_other_values_replaced():
     assert ablation_variants.merge(base, {}) == base
 
 
-def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capsys):
+def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capfd):
     call("--seeds", "1", "2", "--probes", "intent")
     first = yaml.safe_load((recipe / "my exp/conf/sta_x_km4_seed1.yaml").read_text())
     assert first == {
@@ -136,7 +139,7 @@ def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capsys):
     assert begun == [f"--init_param 'my exp/codec_sta_x_km4_seed{n}/{best}" for n in (1, 2)]
     assert asked[asked.index("--speed_perturb_factors") + 1] == "0.9 1.1"
 
-    table = capsys.readouterr().out
+    table = capfd.readouterr().out
     lines = table.splitlines()
     assert "| sta | 1.23 ± 0.00 | 0.568 ± 0.000 |" in lines
     # Three of four frames are the token; where none is assigned that is not asked.
@@ -148,7 +151,7 @@ def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capsys):
     assert (recipe / "my exp/ABLATIONS.md").read_text() == table
 
     call("--seeds", "1", "2", "--probes", "intent")
-    assert capsys.readouterr().out == table
+    assert capfd.readouterr().out == table
     assert (recipe / "asked").read_text().splitlines() == asked  # nothing was trained again
     call("--seeds", "1", "2", "--probes", "intent", "--metrics", "stoi")
     assert len((recipe / "asked").read_text().splitlines()) > len(asked)

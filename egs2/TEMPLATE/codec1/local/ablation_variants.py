@@ -5,6 +5,7 @@ import dataclasses
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def train(run: Run, args: argparse.Namespace, first: bool) -> None:
         **run.options,
     }
     command = ["./run.sh", *(str(word) for option in options.items() for word in option)]
-    if subprocess.run(command).returncode:
+    if subprocess.run(command, stdout=sys.stderr).returncode:
         raise STACodecError(
             f"variant '{run.variant}' failed; read the lines above, then run this again."
         )

@@ -6,6 +6,7 @@ what is finished.
 """
 
 import argparse
+import contextlib
 import functools
 import sys
 from pathlib import Path
@@ -61,12 +62,13 @@ def _work(args: argparse.Namespace) -> None:
     where = f"{args.ablations}: probe"
     probes = [Probe.read(name, choose(known, name, where), where) for name in args.probes]
     found: list[dict[str, Any]] = []
-    # Seed by seed: a call that is interrupted has whole tables of the seeds before.
-    for number, run in enumerate(plan(conf, args)):
-        training = functools.partial(train, run, args, first=number == 0)
-        figures = measure(run, probes, args, training)
-        found.append({"variant": run.variant, "seed": run.seed, "figures": figures})
-    references = measure_references(run, probes, args)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the tables of all
+        # Seed by seed: a call that is interrupted has whole tables of the seeds before.
+        for number, run in enumerate(plan(conf, args)):
+            training = functools.partial(train, run, args, first=number == 0)
+            figures = measure(run, probes, args, training)
+            found.append({"variant": run.variant, "seed": run.seed, "figures": figures})
+        references = measure_references(run, probes, args)
     sys.stdout.write(write_tables(args.expdir, found, references, probes))
 
 
