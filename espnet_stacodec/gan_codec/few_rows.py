@@ -62,7 +62,7 @@ def product(
         holder: The layer that the matrix is a parameter of, perhaps in another form.
         name: Which one of its parameters.
     """
-    copy = _copy(matrix, bias, holder, name) if _reading_counts(rows, matrix) else None
+    copy = _copy(matrix, bias, holder, name) if _reading_counts(rows, matrix, bias) else None
     if copy is None:
         return nn.functional.linear(rows, matrix, bias)
     return torch.ops.quantized.linear_dynamic_fp16(rows.contiguous(), copy)
@@ -76,11 +76,13 @@ class Linear(nn.Linear):
         return product(x, self.weight, self.bias, self)
 
 
-def _reading_counts(rows: torch.Tensor, matrix: torch.Tensor) -> bool:
+def _reading_counts(rows: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None) -> bool:
     """Return whether a copy in float16 can be used for this product, and pays."""
     few = rows.dim() > 1 and rows.numel() <= MOST_ROWS * rows.shape[-1]
     of_float32 = rows.dtype == matrix.dtype == torch.float32 and rows.device.type == "cpu"
-    plain = not (matrix.requires_grad or torch.is_autocast_enabled("cpu"))
+    # Its product has no gradient.
+    learns = any(x is not None and x.requires_grad for x in (rows, matrix, bias))
+    plain = not (learns or torch.is_autocast_enabled("cpu"))
     return few and matrix.numel() >= FEWEST_WEIGHTS and of_float32 and plain
 
 
@@ -89,7 +91,8 @@ def _copy(
 ) -> Any | None:
     """Return the copy in float16 for fbgemm; None if the matrix has other numbers."""
     kept = getattr(holder, name)
-    version = (kept.data_ptr(), kept._version)
+    # Tensors that were made in torch.inference_mode count no versions.
+    version = (kept.data_ptr(), None if kept.is_inference() else kept._version)
     known = _copies.setdefault(holder, {})
     if name not in known or known[name][0] != version:
         exact = _has_fbgemm() and torch.equal(matrix.half().float(), matrix)

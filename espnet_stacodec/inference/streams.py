@@ -24,8 +24,8 @@ class Streams:
     def __init__(self, codec: Computing, number: SupportsIndex, state: State) -> None:
         self.codec = codec
         self.number = whole_number("number of streams", number, 1)
-        self._state = state
-        state.fingerprint = codec.fingerprint
+        self._state = state.clone()
+        self._state.fingerprint = codec.fingerprint
 
     @property
     def state(self) -> State:

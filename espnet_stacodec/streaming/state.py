@@ -42,8 +42,10 @@ class State(MutableMapping[str, torch.Tensor]):
         return sum(tensor.nbytes for tensor in self.values())
 
     def clone(self) -> "State":
-        """Return a copy that shares nothing."""
-        tensors = {name: tensor.clone() for name, tensor in self.items()}
+        """Return a copy that shares nothing, and that can be changed wherever it was made."""
+        # What is made in torch.inference_mode, which is a thread's own, cannot be changed outside.
+        with torch.inference_mode(False):
+            tensors = {name: tensor.clone() for name, tensor in self.items()}
         return State(tensors, self.fingerprint)
 
     def of(self, rows: Sequence[int]) -> "State":

@@ -65,6 +65,28 @@ def test_other_products_are_those_of_torch(layer, calls):
     assert calls == []
 
 
+@pytest.mark.parametrize("what", ["rows", "bias"])
+def test_gradients_are_those_of_torch(layer, calls, what):
+    round_to_half(layer)
+    rows = torch.randn(2, INPUTS)
+    learned = rows if what == "rows" else layer.bias
+    learned.requires_grad_(True)
+    layer(rows).sum().backward()
+    of_rows = layer.weight.sum(0).expand_as(rows)
+    expected = of_rows if what == "rows" else torch.full_like(learned, 2)
+    torch.testing.assert_close(learned.grad, expected)
+    assert calls == []
+
+
+def test_weights_that_were_made_in_inference_mode(layer, calls):
+    rows = torch.randn(1, INPUTS)
+    round_to_half(layer)
+    with torch.inference_mode():
+        made = copy.deepcopy(layer)
+        assert_is_linear(made, rows)
+    assert made.weight.is_inference() and len(calls) == 1
+
+
 def test_a_changed_matrix_is_copied_again(layer, calls):
     rows = torch.randn(1, INPUTS)
     round_to_half(layer)

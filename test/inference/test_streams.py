@@ -196,6 +196,18 @@ def test_a_stream_is_moved_copied_and_pickled(codec):
     assert torch.equal(torch.cat([codes, moved.push(wave[4321:]), moved.flush()], 1), expected)
 
 
+def test_streams_that_were_made_in_inference_mode_go_on_outside():
+    wave = speech(9 * HOP, 3)
+    with torch.inference_mode():
+        codec = build_codec(precision="float32", **SPECTRAL)
+        stream, player = codec.encoder_stream(), codec.decoder_stream()
+        copied = copy.deepcopy(stream)
+    expected = codec.encode(wave, 16000)
+    for one in (stream, copied):
+        assert torch.equal(torch.cat([one.push(wave), one.flush()], 1), expected)
+    assert len(player.push(expected)) == len(wave)
+
+
 def test_the_state_of_a_decoder(codec):
     codes = torch.randint(0, 8, (3, 20))
     player = codec.decoder_stream()
