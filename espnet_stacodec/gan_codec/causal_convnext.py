@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from espnet_stacodec.gan_codec.convnext import LAYER_NORM_EPS, ConvNeXtBlock
+from espnet_stacodec.gan_codec.convnext import LAYER_NORM_EPS, ConvNeXtBlock, check_sizes
 from espnet_stacodec.gan_codec.few_rows import Linear
 from espnet_stacodec.gan_codec.lookahead import LooksAhead, Memory
 
@@ -50,7 +50,7 @@ class CausalConvNeXt(LooksAhead):
         lookahead_frames: Later frames that the output of a frame depends on, 0 to 8.
 
     Raises:
-        ConfigError: If `lookahead_frames` is out of its range.
+        ConfigError: If `lookahead_frames` is out of its range, or a size is too small.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class CausalConvNeXt(LooksAhead):
         lookahead_frames: int = 0,
     ) -> None:
         super().__init__(lookahead_frames)
+        check_sizes(channels, blocks, kernel, expansion)
         self.inputs = inputs
         self.reach = kernel - 1
         self.embed = Linear(inputs * (lookahead_frames + 1), channels)

@@ -61,7 +61,7 @@ class ConvNeXt(nn.Module):
         expansion: Width of a block's feed-forward layer, in channels.
 
     Raises:
-        ConfigError: If `kernel` is not odd.
+        ConfigError: If `kernel` is not odd, or a size is too small.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class ConvNeXt(nn.Module):
         expansion: float = 3.0,
     ) -> None:
         super().__init__()
+        check_sizes(channels, blocks, kernel, expansion)
         if kernel % 2 == 0:
             raise ConfigError(
                 f"A kernel of {kernel} frames has no middle frame; give an odd number."
@@ -101,3 +102,16 @@ class ConvNeXt(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         return self.project(self.norm(x))
+
+
+def check_sizes(channels: int, blocks: int, kernel: int, expansion: float) -> None:
+    """Raise ConfigError if a stack cannot have one of these sizes; arguments as of `ConvNeXt`."""
+    sizes = {"channels": (channels, 1), "blocks": (blocks, 0), "kernel": (kernel, 1)}
+    for name, (given, lowest) in sizes.items():
+        if given < lowest:
+            raise ConfigError(f"A ConvNeXt stack has {name} {given}; give {lowest} or more.")
+    if round(channels * expansion) < 1:
+        raise ConfigError(
+            f"A ConvNeXt stack of {channels} channels has nothing left with expansion {expansion};"
+            " give e.g. 3.0."
+        )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.gan_codec.causal_convnext import CausalConvNeXt
 from espnet_stacodec.gan_codec.convnext import ConvNeXt
 
 
@@ -49,3 +50,19 @@ def test_every_parameter_gets_a_gradient():
     stack = build().train()
     stack(torch.randn(2, 6, 5)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in stack.parameters())
+
+
+@pytest.mark.parametrize("stack", [ConvNeXt, CausalConvNeXt])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"kernel": 0}, "kernel 0; give 1 or more"),
+        ({"kernel": -1}, "kernel -1; give 1 or more"),
+        ({"blocks": -1}, "blocks -1; give 0 or more"),
+        ({"channels": 0}, "channels 0; give 1 or more"),
+        ({"expansion": 0}, "nothing left with expansion 0; give e.g. 3.0"),
+    ],
+)
+def test_sizes_that_are_too_small(stack, size, message):
+    with pytest.raises(ConfigError, match=message):
+        stack(**{"inputs": 5, "outputs": 3, "channels": 8} | size)
