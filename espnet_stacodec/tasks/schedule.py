@@ -5,7 +5,8 @@ the same on any number of GPUs, and known before the training starts.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from espnet2.fileio.read_text import read_2columns_text
 
@@ -24,6 +25,9 @@ LENGTHS = {
 }
 # With one of these, a schedule shorter than the training is meant to begin again.
 MEANT_TO_RESTART = ("cycle_mult", "gamma")
+OPTIMIZATION = ("optim_conf", "optim2_conf", "scheduler_conf", "scheduler2_conf")
+# Hexadecimal digits, some of which look like one.
+NO_NUMBERS = ("semantic_fingerprint", "fingerprint", "revision", "sha256")
 
 
 def batches_per_epoch(args: argparse.Namespace) -> int:
@@ -57,15 +61,25 @@ def batches_per_epoch(args: argparse.Namespace) -> int:
     return max(1, steps) * args.accum_grad
 
 
-def check_numbers(args: argparse.Namespace) -> None:
-    """Raise ConfigError for numbers of optimizers and schedules that YAML reads as text: 1e-3."""
-    for key in ("optim_conf", "optim2_conf", "scheduler_conf", "scheduler2_conf"):
-        for name, value in (getattr(args, key) or {}).items():
-            if isinstance(value, str) and _is_number(value):
+def check_numbers(args: argparse.Namespace, keys: Sequence[str] = OPTIMIZATION) -> None:
+    """Raise ConfigError for numbers in the mappings `keys` that YAML reads as text: 1e-3."""
+    for key in keys:
+        for name, value in _texts(getattr(args, key) or {}):
+            if name not in NO_NUMBERS and _is_number(value):
                 raise ConfigError(
                     f"{key}: {name} {value} is text in YAML, which wants a point in numbers with an"
                     f" exponent; write {float(value)!r} or {float(value):.1e}."
                 )
+
+
+def _texts(conf: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the texts in a mapping, in mappings and lists of it too, each with its name."""
+    for name, value in conf.items():
+        if isinstance(value, Mapping):
+            yield from _texts(value)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, str):
+                yield name, item
 
 
 def _is_number(text: str) -> bool:

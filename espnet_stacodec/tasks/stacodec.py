@@ -103,8 +103,9 @@ class STACodecTask(GANCodecTask):
 
         Raises:
             ConfigError: If a configuration key is unknown, or the codec needs a tokenizer and
-                none is given.
+                none is given, or a number of the codec is text.
         """
+        check_numbers(args, ("codec_conf",))
         codec_class = codec_choices.get_class(args.codec)
         if codec_class is not STACodec:
             model = super().build_model(args)

@@ -10,6 +10,7 @@ import yaml
 
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.tasks.schedule import batches_per_epoch, check_numbers, fit_schedules
+from espnet_stacodec.tasks.stacodec import STACodecTask
 
 COSINE: dict[str, Any] = {
     "scheduler": "cosineannealingwarmuprestarts",
@@ -111,6 +112,22 @@ def test_numbers_that_yaml_reads_as_text(text, options):
     wrong = vars(args) | {"optim_conf": {}, "optim2_conf": {}, "scheduler_conf": conf}
     with pytest.raises(ConfigError, match=f"scheduler_conf: max_lr {text} is text in YAML"):
         check_numbers(argparse.Namespace(**wrong))
+
+
+@pytest.mark.parametrize(
+    "text", ["lambda_commit: 1e1", "loss_weights: {mel_loss: 1e1}", "a: {b: {betas: [0.9, 1e1]}}"]
+)
+def test_numbers_of_the_codec_that_yaml_reads_as_text(text):
+    args = argparse.Namespace(codec_conf=yaml.safe_load(text))
+    with pytest.raises(ConfigError, match=r"codec_conf: \w+ 1e1 is text in YAML"):
+        check_numbers(args, ["codec_conf"])
+    with pytest.raises(ConfigError, match=r"codec_conf: \w+ 1e1 is text in YAML"):
+        STACodecTask.build_model(argparse.Namespace(codec="stacodec", codec_conf=args.codec_conf))
+
+
+def test_a_fingerprint_is_no_number():
+    conf = {"semantic_fingerprint": "12345678901234e5", "generator_params": None}
+    check_numbers(argparse.Namespace(codec_conf=conf), ["codec_conf"])
 
 
 def test_schedules_without_a_length_are_left_alone(options):
