@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -266,7 +267,8 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from espnet_stacodec.config import check_keys
+    from espnet_stacodec.config import check_keys, whole_number
+    from espnet_stacodec.errors import ConfigError
     from espnet_stacodec.evaluation.benchmark import (
         coding,
         files,
@@ -278,6 +280,11 @@ def _benchmark(args: argparse.Namespace) -> None:
     from espnet_stacodec.train import step_benchmark
 
     check_keys(args.only, BENCHMARKS, "--only")
+    for name in ("items", "threads", "repeats"):
+        whole_number(f"--{name}", getattr(args, name), 1)
+    for name in ("seconds", "minutes"):
+        if not 0 < getattr(args, name) < math.inf:
+            raise ConfigError(f"--{name} {getattr(args, name)} is invalid; give more than 0.")
     timing.warn_of_load()
     of_coding = (args.seconds, args.threads, args.repeats)
     parts = {

@@ -216,3 +216,17 @@ def test_log_levels_are_checked(plain_experiment, capsys):
     assert end.value.code == 2
     assert "invalid choice: 'LOUD'" in capsys.readouterr().err
     main(["info", str(plain_experiment), "--log_level", "warning"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--repeats", "0"], "--repeats 0 is invalid; it must be 1 or more"),
+        (["--threads", "0"], "--threads 0 is invalid"),
+        (["--seconds", "-1"], "--seconds -1.0 is invalid; give more than 0"),
+        (["--minutes", "nan"], "--minutes nan is invalid; give more than 0"),
+    ],
+)
+def test_a_benchmark_of_nothing(words, message):
+    with pytest.raises(SystemExit, match=message):
+        main(["benchmark", "--only", "streaming", *words])
