@@ -93,4 +93,4 @@ class Decoding(Computing):
         choices = [self.codebook_choices[book] for book in books]
         array, _ = to_codes(codes, None, choices, self.frame_rule, self.fingerprint)
         entries = [self.generator.codebooks[book].embed for book in books]
-        return sum_of_entries(entries, array.to(self.device)).T.to(array.device)
+        return sum_of_entries(entries, array.to(self.device)).T.to(array.device, torch.float32)

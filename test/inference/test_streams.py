@@ -208,6 +208,11 @@ def test_streams_that_were_made_in_inference_mode_go_on_outside():
     assert len(player.push(expected)) == len(wave)
 
 
+def test_latents_are_single_precision_in_any_precision(codec):
+    assert codec.precision == "float64"
+    assert codec.latents(np.zeros((1, 4), int)).dtype == torch.float32
+
+
 def test_the_state_of_a_decoder(codec):
     codes = torch.randint(0, 8, (3, 20))
     player = codec.decoder_stream()
