@@ -31,7 +31,8 @@ class CausalSpectralEncoder(nn.Module):
         expansion: Width of a block's feed-forward layer, in channels.
 
     Raises:
-        ConfigError: If the window is not longer than a frame.
+        ConfigError: If the window is not longer than a frame, or odd, whose weights would fit the
+            even one below it.
     """
 
     window: torch.Tensor
@@ -47,10 +48,10 @@ class CausalSpectralEncoder(nn.Module):
         expansion: float = 3.0,
     ) -> None:
         super().__init__()
-        if n_fft <= hop_samples:
+        if n_fft <= hop_samples or n_fft % 2:
             raise ConfigError(
                 f"{WHERE}.encoder: n_fft {n_fft} is not longer than the frame of {hop_samples}"
-                f" samples; give e.g. {3 * hop_samples}."
+                f" samples, or odd; give e.g. {3 * hop_samples}."
             )
         self.n_fft, self.hop_samples = n_fft, hop_samples
         fall = round(FALL_SHARE * hop_samples)

@@ -67,6 +67,7 @@ def test_settings_tell_a_causal_codec_from_another():
     [
         ({"bidirectional": True}, "causal does not go with bidirectional: true"),
         ({"spectral": {"encoder": {"n_fft": 320}}}, r"n_fft 320 is not longer .* give e.g. 960"),
+        ({"spectral": {"encoder": {"n_fft": 961}}}, r"n_fft 961 is .* or odd; give e.g. 960"),
         ({"spectral": {"decoder": {"overlap_samples": 321}}}, r"321 is not in 0\.\.320, or odd"),
         ({"spectral": {"decoder": {"overlap_samples": 3}}}, r"overlap_samples 3 .* give e.g. 80"),
         ({"input_padding": "convolutions"}, "causal does not go with input_padding 'convolutions'"),
