@@ -96,7 +96,7 @@ def make_cards(
             Track(
                 name,
                 audio[f"{utt}\n{name}"],
-                media.data_uri(media.spectrogram_png(decibels[name], loudest), "image/png"),
+                media.spectrogram_image(decibels[name], loudest),
             )
             for name in own
         ]

@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -25,10 +26,17 @@ class Coding(NamedTuple):
     compression: float | None = None
 
 
-# Exact while it fits, else Opus of about 80 kbit/s. No FLAC: Chromium cannot seek in the FLAC files
-# of libsndfile, which have no seek table, where less than four seconds follow.
+def _opus(kbps: float) -> Coding:
+    """Return Opus of about so many kbit/s; libsndfile makes 256 to 6 of a level of 0 to 1."""
+    return Coding(f"Opus, {kbps} kbit/s", "OGG", "OPUS", "audio/ogg", 1 - (kbps - 6) / 250)
+
+
+# Exact while it fits, else Opus of what fits. No FLAC: Chromium cannot seek in the FLAC files of
+# libsndfile, which have no seek table, where less than four seconds follow.
 WAV = Coding("WAV", "WAV", "PCM_16", "audio/wav")
-OPUS = Coding("Opus", "OGG", "OPUS", "audio/ogg", compression=0.7)
+CODINGS = (WAV, _opus(80), _opus(40), _opus(20))
+# Of a picture: noise in a spectrogram is most of an exact one's bytes.
+WEBP_QUALITY = 60
 
 
 def data_uri(content: bytes, mime: str) -> str:
@@ -49,17 +57,20 @@ def encode_audio(wave: np.ndarray, rate: int, coding: Coding) -> bytes:
 def embed_audio(
     waves: Mapping[str, np.ndarray], rate: int, max_bytes: int
 ) -> tuple[dict[str, str], str]:
-    """Return audio as data URIs by name, and what it is coded as: WAV if that fits, else Opus.
+    """Return audio as data URIs by name, and what it is coded as: the first that fits.
 
     Args:
         waves: (N,) samples.
         rate: Hz.
         max_bytes: Of all URIs together.
     """
-    for coding in (WAV, OPUS):
+    for coding in CODINGS:
         files = {name: encode_audio(wave, rate, coding) for name, wave in waves.items()}
-        if sum(map(len, files.values())) * 4 / 3 < max_bytes:
+        size = sum(map(len, files.values())) * 4 / 3
+        if size < max_bytes:
             break
+    else:
+        logging.warning("the page's audio has %.0f MB, as there is so much of it.", size / 1e6)
     return {name: data_uri(file, coding.mime) for name, file in files.items()}, coding.name
 
 
@@ -77,8 +88,8 @@ def spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
     return (10 * power.clamp(min=1e-9).log10()).numpy()
 
 
-def spectrogram_png(decibels: np.ndarray, loudest: float) -> bytes:
-    """Return a spectrogram as an image without axes, low frequencies below.
+def spectrogram_image(decibels: np.ndarray, loudest: float) -> str:
+    """Return a spectrogram as the data URI of an image without axes, low frequencies below.
 
     Args:
         decibels: (bands, frames).
@@ -86,6 +97,7 @@ def spectrogram_png(decibels: np.ndarray, loudest: float) -> bytes:
     """
     buffer = io.BytesIO()
     image.imsave(
-        buffer, decibels[::-1], vmin=loudest + LOWEST_DB, vmax=loudest, cmap="magma", format="png"
-    )
-    return buffer.getvalue()
+        buffer, decibels[::-1], vmin=loudest + LOWEST_DB, vmax=loudest, cmap="magma", format="webp",
+        pil_kwargs={"quality": WEBP_QUALITY},
+    )  # fmt: skip
+    return data_uri(buffer.getvalue(), "image/webp")
