@@ -1,11 +1,18 @@
 """How scores are written on the page."""
 
+import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from espnet_stacodec.errors import DataError
 from espnet_stacodec.evaluation.results import SHOWN, metric_of
 
+# What names of experiments are made of: words and what stands between them.
+SEPARATORS = "_-/ "
+WORDS = re.compile(rf"[^{re.escape(SEPARATORS)}]+|[{re.escape(SEPARATORS)}]+")
 NO_SCORES = ("utterances", "speakers", "missing", "num_samples")
 
 
@@ -19,6 +26,42 @@ def written(key: str, value: float | None, interval: Sequence[float] | None = No
         return text
     low, high = (f"{limit:.{digits}f}" for limit in interval)
     return f"{text} ({low} to {high})"
+
+
+def names_apart(folders: Sequence[Path]) -> list[str]:
+    """Return a short name for each experiment: its folder's, without what all of them share.
+
+    Experiments whose folders are called alike are told apart by the folders above these.
+
+    Args:
+        folders: The experiments.
+
+    Raises:
+        DataError: If one is given twice.
+    """
+    paths = [folder.resolve() for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise DataError(
+            f"{', '.join(map(str, folders))}: one experiment is given twice; compare others."
+        )
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    names = ["/".join([*p.parts[-depth:-1], p.name.removeprefix("codec_")]) for p in paths]
+    if len(names) == 1:
+        return names
+    words = [WORDS.findall(name) for name in names]
+    begin = _shared(words)
+    end = _shared([of_name[begin:][::-1] for of_name in words])
+    # The one that only has what all share keeps its name.
+    apart = ["".join(w[begin : len(w) - end]).strip(SEPARATORS) for w in words]
+    return apart if all(apart) else names
+
+
+def _shared(lists: Sequence[Sequence[str]]) -> int:
+    """Return how many words all lists begin with."""
+    alike = (len(set(words)) == 1 for words in zip(*lists, strict=False))
+    return sum(1 for _ in itertools.takewhile(bool, alike))
 
 
 def score_keys(scores: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,5 +1,6 @@
 """From systems to the page: what is shown, and one HTML file that holds all of it."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from espnet_stacodec import __version__
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.evaluation.report import figures, plots, selection, versions
 from espnet_stacodec.evaluation.report.cards import CHIPS, make_cards
-from espnet_stacodec.evaluation.report.labels import score_keys, written
+from espnet_stacodec.evaluation.report.labels import names_apart, score_keys, written
 from espnet_stacodec.evaluation.report.system import System
 from espnet_stacodec.evaluation.results import metric_of
 from espnet_stacodec.evaluation.summaries import compare
@@ -38,8 +39,12 @@ def write_report(
 
     Raises:
         StageError: If an experiment was not decoded, or its originals are not found.
-        DataError: If systems share no utterance.
+        DataError: If systems share no utterance, or one is given twice.
     """
+    names = names_apart([system.folder for system in systems])
+    systems = [
+        dataclasses.replace(system, label=name) for system, name in zip(systems, names, strict=True)
+    ]
     main = systems[0]
     utts = shared_utterances(systems)
     rows = {utt: main.rows[utt] for utt in utts}

@@ -33,6 +33,7 @@ class System:
         decode: Name of the folder of stage 6 in the experiment.
         dump_dir: Where stage 2 put the audio; None to look for it from the experiment.
         model_file: Name of the checkpoint that was decoded with; None for the best one.
+        label: Its name on the page; "" for the folder's.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class System:
     decode: str = "decode"
     dump_dir: Path | None = None
     model_file: str | None = None
+    label: str = ""
 
     @property
     def codec(self) -> AudioCoding:
@@ -49,7 +51,7 @@ class System:
     @property
     def name(self) -> str:
         """Its name on the page."""
-        return self.folder.resolve().name.removeprefix("codec_")
+        return self.label or self.folder.resolve().name.removeprefix("codec_")
 
     @property
     def decoded(self) -> Path:

@@ -1,12 +1,13 @@
 """The page without a browser: what is on it, and that it needs nothing else."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from espnet_stacodec.errors import DataError, StageError
-from espnet_stacodec.evaluation.report import cards, figures, media, selection, versions
+from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
 from espnet_stacodec.evaluation.report.page import MAX_BYTES, shared_utterances
 from espnet_stacodec.evaluation.report.system import System
 
@@ -92,6 +93,26 @@ def test_pictures_are_small():
     picture = media.spectrogram_image(decibels, 0.0)
     assert picture.startswith("data:image/webp;base64,")
     assert 12 * (1 + 4 * 2) * len(picture) < MAX_BYTES - cards.AUDIO_BYTES
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["exp/codec_small"], ["small"]),
+        (["exp/codec_STA_km500_seed1", "exp/codec_plain_RVQ_km500_seed1"], ["STA", "plain_RVQ"]),
+        (["exp/codec_a_lr1", "exp/codec_a_lr2"], ["lr1", "lr2"]),
+        (["one/codec_a", "two/codec_a"], ["one", "two"]),
+        (["exp/codec_a", "exp/codec_a_b"], ["a", "a_b"]),
+        (["exp/codec_a_b", "exp/codec_a_c_b"], ["a_b", "a_c_b"]),
+    ],
+)
+def test_names_tell_experiments_apart(folders, names):
+    assert labels.names_apart([Path(folder) for folder in folders]) == names
+
+
+def test_an_experiment_is_not_compared_with_itself(tmp_path):
+    with pytest.raises(DataError, match="one experiment is given twice"):
+        labels.names_apart([tmp_path / "exp", tmp_path / "x/../exp"])
 
 
 def test_token_runs_cover_the_time():
