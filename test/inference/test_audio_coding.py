@@ -182,5 +182,5 @@ def test_bfloat16_gives_nearly_the_same_and_says_so(plain_experiment, noise):
 
 
 def test_an_unknown_precision_is_refused(plain_experiment):
-    with pytest.raises(ConfigError, match="precision 'float16' is unknown; known are float32"):
-        AudioCoding.from_pretrained(plain_experiment, precision="float16")
+    with pytest.raises(ConfigError, match="precision 'int8' is unknown; known are float32"):
+        AudioCoding.from_pretrained(plain_experiment, precision="int8")
