@@ -1,5 +1,6 @@
 """Reading YAML configurations, and refusing keys that nothing reads."""
 
+import dataclasses
 import inspect
 import operator
 from collections.abc import Callable, Collection, Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import yaml
+from typeguard import TypeCheckError, check_type
 
 from espnet_stacodec.errors import ConfigError
 
@@ -39,17 +41,40 @@ def check_keys(given: Mapping[str, Any], known: Collection[str], where: str) -> 
 
 
 def construct[T](factory: Callable[..., T], conf: Mapping[str, Any], where: str) -> T:
-    """Call `factory(**conf)` after checking the keys against its signature.
+    """Call `factory(**conf)` after checking keys and values against its signature.
+
+    Values of dataclasses are left to these, which say more.
 
     Raises:
-        ConfigError: If `conf` has a key that `factory` does not take, or lacks one it needs.
+        ConfigError: If `conf` has a key that `factory` does not take, lacks one it needs, or has a
+            value of another type.
     """
     parameters = inspect.signature(factory).parameters
     check_keys(conf, list(parameters), where)
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in conf]
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
+    if dataclasses.is_dataclass(factory):
+        return factory(**conf)
+    for name, value in conf.items():
+        expected = parameters[name].annotation
+        if expected is not inspect.Parameter.empty and not _is_of(value, expected):
+            kind = inspect.formatannotation(expected)
+            raise ConfigError(
+                f"{where}: {name} {value!r} is of type {type(value).__name__}; give {kind}."
+            )
     return factory(**conf)
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Return whether a value of a configuration is of an annotated type; true is no number."""
+    if isinstance(value, bool) and kind in (int, float):
+        return False
+    try:
+        check_type(value, kind)
+    except TypeCheckError:
+        return False
+    return True
 
 
 def choose[T](choices: Mapping[str, T], name: str, where: str) -> T:

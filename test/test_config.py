@@ -1,5 +1,7 @@
 """YAML configurations, and keys that nothing reads."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from espnet_stacodec.config import check_keys, construct, load_yaml
@@ -48,3 +50,26 @@ def test_construct_checks_keys_against_the_signature():
         construct(make, {"frist": 1}, "here")
     with pytest.raises(ConfigError, match="^here: first must be given.$"):
         construct(make, {"second": 1}, "here")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("3", "x: size '3' is of type str; give int"),
+        (None, "x: size None is of type NoneType; give int"),
+        (1.5, "x: size 1.5 is of type float; give int"),
+        (True, "x: size True is of type bool; give int"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(value, message):
+    def factory(size: int, share: float = 0.5, names: Sequence[str] | None = None) -> int:
+        return size
+
+    assert construct(factory, {"size": 3, "share": 1, "names": ["a"]}, "x") == 3
+    assert construct(factory, {"size": 3, "names": None}, "x") == 3
+    with pytest.raises(ConfigError, match=message):
+        construct(factory, {"size": value}, "x")
+    with pytest.raises(
+        ConfigError, match=r"names 3 is of type int; give .*Sequence\[str\] \| None"
+    ):
+        construct(factory, {"size": 3, "names": 3}, "x")
