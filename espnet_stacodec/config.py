@@ -54,27 +54,24 @@ def construct[T](factory: Callable[..., T], conf: Mapping[str, Any], where: str)
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in conf]
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
-    if dataclasses.is_dataclass(factory):
-        return factory(**conf)
-    for name, value in conf.items():
-        expected = parameters[name].annotation
-        if expected is not inspect.Parameter.empty and not _is_of(value, expected):
-            kind = inspect.formatannotation(expected)
-            raise ConfigError(
-                f"{where}: {name} {value!r} is of type {type(value).__name__}; give {kind}."
-            )
+    if not dataclasses.is_dataclass(factory):
+        for name, value in conf.items():
+            _check_type(value, parameters[name].annotation, f"{where}: {name}")
     return factory(**conf)
 
 
-def _is_of(value: object, kind: Any) -> bool:
-    """Return whether a value of a configuration is of an annotated type; true is no number."""
-    if isinstance(value, bool) and kind in (int, float):
-        return False
+def _check_type(value: object, kind: Any, name: str) -> None:
+    """Raise ConfigError for a value that is not of an annotated type; true is no number."""
+    if kind is inspect.Parameter.empty:
+        return
     try:
         check_type(value, kind)
+        fits = not (isinstance(value, bool) and kind in (int, float))
     except TypeCheckError:
-        return False
-    return True
+        fits = False
+    if not fits:
+        wanted = inspect.formatannotation(kind)
+        raise ConfigError(f"{name} {value!r} is of type {type(value).__name__}; give {wanted}.")
 
 
 def choose[T](choices: Mapping[str, T], name: str, where: str) -> T:
