@@ -64,14 +64,21 @@ def _check_type(value: object, kind: Any, name: str) -> None:
     """Raise ConfigError for a value that is not of an annotated type; true is no number."""
     if kind is inspect.Parameter.empty:
         return
-    try:
-        check_type(value, kind)
-        fits = not (isinstance(value, bool) and kind in (int, float))
-    except TypeCheckError:
-        fits = False
-    if not fits:
+    # YAML knows no tuples.
+    forms = (value, tuple(value)) if isinstance(value, list) else (value,)
+    if (isinstance(value, bool) and kind in (int, float)) or not any(
+        _is_of(form, kind) for form in forms
+    ):
         wanted = inspect.formatannotation(kind)
         raise ConfigError(f"{name} {value!r} is of type {type(value).__name__}; give {wanted}.")
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    try:
+        check_type(value, kind)
+    except TypeCheckError:
+        return False
+    return True
 
 
 def choose[T](choices: Mapping[str, T], name: str, where: str) -> T:

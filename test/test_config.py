@@ -62,11 +62,18 @@ def test_construct_checks_keys_against_the_signature():
     ],
 )
 def test_a_value_of_another_type_is_refused(value, message):
-    def factory(size: int, share: float = 0.5, names: Sequence[str] | None = None) -> int:
+    def factory(
+        size: int,
+        share: float = 0.5,
+        names: Sequence[str] | None = None,
+        ends: tuple[int, int] = (0, 1),
+    ) -> int:
         return size
 
     assert construct(factory, {"size": 3, "share": 1, "names": ["a"]}, "x") == 3
-    assert construct(factory, {"size": 3, "names": None}, "x") == 3
+    assert construct(factory, {"size": 3, "names": None, "ends": [1, 2]}, "x") == 3
+    with pytest.raises(ConfigError, match=r"ends \[1\] is of type list; give tuple\[int, int\]"):
+        construct(factory, {"size": 3, "ends": [1]}, "x")
     with pytest.raises(ConfigError, match=message):
         construct(factory, {"size": value}, "x")
     with pytest.raises(
