@@ -2,20 +2,18 @@
 
 import argparse
 import logging
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
-from espnet_stacodec.bin import _cli, _demo, _probe, _report, _score, _stream
+from espnet_stacodec.bin import _benchmark, _cli, _demo, _probe, _report, _score, _stream
 from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from espnet_stacodec.inference.file_coding import FileCoder
 
-BENCHMARKS = ("encode", "streaming", "tokens", "training", "files")
 MODEL_HELP = (
     "name of a shipped codec, experiment folder, archive, or Hugging Face repository (default:"
     f" {DEFAULT_NAME}, which is shipped)"
@@ -35,7 +33,9 @@ def get_parser() -> argparse.ArgumentParser:
         commands.add_parser("score", help="resynthesized audio against its originals")
     )
     _probe.add_arguments(commands.add_parser("probe", help="what codes know, and what they cost"))
-    _add_benchmark(commands.add_parser("benchmark", help="measure speed and memory, full size"))
+    _benchmark.add_arguments(
+        commands.add_parser("benchmark", help="measure speed and memory, full size")
+    )
     _report.add_arguments(commands.add_parser("report", help="a page to read and to listen to"))
     demo = commands.add_parser("demo", help="a local web page to try a codec on")
     _add_one_codec(demo, lambda args: _demo.serve(args, _source))
@@ -152,26 +152,6 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_benchmark(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(work=_benchmark)
-    parser.add_argument(
-        "--only",
-        type=lambda text: text.split(","),
-        default=list(BENCHMARKS),
-        metavar="PART,...",
-        help=f"which parts to measure: {', '.join(BENCHMARKS)} (default: all)",
-    )
-    parser.add_argument("--seconds", type=float, default=10.0, help="to code (default: 10)")
-    parser.add_argument(
-        "--minutes", type=float, default=20.0, help="of tokens and files (default: 20)"
-    )
-    parser.add_argument("--items", type=int, default=2, help="of a training step (default: 2)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
-    parser.add_argument(
-        "--repeats", type=int, default=3, help="of each; the best or median counts (default: 3)"
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     _cli.run(lambda args: args.work(args), get_parser(), argv)
@@ -264,43 +244,6 @@ def _import(args: argparse.Namespace) -> None:
         upstream = None if args.ssl_config is None else UpstreamConfig.read(args.ssl_config)
         import_checkpoint(args.checkpoint, args.out, args.kmeans, upstream)
     logging.info("%s written", args.out)
-
-
-def _benchmark(args: argparse.Namespace) -> None:
-    from espnet_stacodec.config import check_keys, whole_number
-    from espnet_stacodec.errors import ConfigError
-    from espnet_stacodec.evaluation.benchmark import (
-        coding,
-        files,
-        streaming,
-        systems,
-        timing,
-        tokens,
-    )
-    from espnet_stacodec.train import step_benchmark
-
-    check_keys(args.only, BENCHMARKS, "--only")
-    for name in ("items", "threads", "repeats"):
-        whole_number(f"--{name}", getattr(args, name), 1)
-    for name in ("seconds", "minutes"):
-        if not 0 < getattr(args, name) < math.inf:
-            raise ConfigError(f"--{name} {getattr(args, name)} is invalid; give more than 0.")
-    timing.warn_of_load()
-    of_coding = (args.seconds, args.threads, args.repeats)
-    parts = {
-        "encode": (
-            lambda: systems.compare(*of_coding),
-            lambda: coding.compare(*of_coding),
-        ),
-        "streaming": (lambda: streaming.compare(args.seconds, args.repeats),),
-        "tokens": (lambda: tokens.compare(args.minutes, args.threads, args.repeats),),
-        "training": (lambda: step_benchmark.compare(args.threads, args.repeats, args.items),),
-        "files": (lambda: files.compare(args.minutes),),
-    }
-    for name in args.only:
-        for compare in parts[name]:
-            sys.stdout.write(f"\n{compare()}")
-            sys.stdout.flush()
 
 
 if __name__ == "__main__":

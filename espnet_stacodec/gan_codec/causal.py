@@ -14,7 +14,7 @@ from torch import nn
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.bottleneck import FIRST_CONTEXT, SKIP
 from espnet_stacodec.gan_codec.few_rows import Linear
-from espnet_stacodec.gan_codec.lookahead import LooksAhead, Memory
+from espnet_stacodec.gan_codec.lookahead import Lookahead, Memory
 
 CONTEXT_FRAMES = 250  # 5 s
 ROTARY_BASE = 10000.0
@@ -22,7 +22,7 @@ ROTARY_BASE = 10000.0
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 
-class CausalTransformer(LooksAhead):
+class CausalTransformer(nn.Module):
     """A transformer in which a frame attends to a limited number of frames before it.
 
     Positions are rotary (RoFormer, arXiv 2104.09864): only distances count, so that they never run
@@ -52,7 +52,8 @@ class CausalTransformer(LooksAhead):
         context_frames: int = CONTEXT_FRAMES,
         lookahead_frames: int = 0,
     ) -> None:
-        super().__init__(lookahead_frames)
+        super().__init__()
+        self.lookahead = Lookahead(lookahead_frames)
         if context_frames < 1:
             raise ConfigError(
                 f"A causal transformer cannot attend to {context_frames} frames; give"
@@ -92,7 +93,7 @@ class CausalTransformer(LooksAhead):
         def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: int) -> torch.Tensor:
             return _attention(_rotate(q, rotation), _rotate(k, rotation), v, mask)
 
-        return self._run(self.whole(x, lengths), attend)
+        return self._run(self.lookahead.whole(x, lengths), attend)
 
     def memory(self, streams: int, step_frames: int, name: str) -> Memory:
         """Return what new streams remember.
@@ -107,7 +108,7 @@ class CausalTransformer(LooksAhead):
         dimension = self.out_projection.out_features
         shape = (streams, len(self.blocks), self.heads, places, hidden // self.heads)
         return {
-            **self.waiting(streams, weight, dimension, name),
+            **self.lookahead.memory(streams, weight, dimension, name),
             f"{name}.keys": weight.new_zeros(shape),
             f"{name}.values": weight.new_zeros(shape),
             # From 1, as 0 is a place that holds no frame yet.
@@ -128,11 +129,11 @@ class CausalTransformer(LooksAhead):
             (B, D, F') of the frames that now are known to be complete; F' is below F at the
             start of a stream that looks ahead.
         """
-        first = (memory[f"{name}.received"] - self.lookahead_frames).clamp(min=0)
-        x = self.arrived(x, memory, name)
+        first = (memory[f"{name}.received"] - self.lookahead.frames).clamp(min=0)
+        x = self.lookahead.arrived(x, memory, name)
         if not x.shape[2]:
             return x
-        frames = x.shape[2] - self.lookahead_frames
+        frames = x.shape[2] - self.lookahead.frames
         # (B, F'): each stream has its own.
         positions = first[:, None] + torch.arange(frames)
         places = memory[f"{name}.positions"]
@@ -154,7 +155,7 @@ class CausalTransformer(LooksAhead):
 
     def _run(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
         """x: (B, D, F + lookahead); returns (B, D, F)."""
-        projected = context = self.in_projection(self.seen_together(x))
+        projected = context = self.in_projection(self.lookahead.seen_together(x))
         for layer, block in enumerate(self.blocks):
             context = block(context, attend, layer)
         return self.out_projection(self._combine(projected, self.norm(context))).transpose(1, 2)
@@ -185,7 +186,7 @@ class CausalBottleneck(CausalTransformer):
     @torch.no_grad()
     def begin_as_identity(self) -> None:
         """Let nearly what goes in come out, before training, as `Bottleneck` does."""
-        own = slice(0, None, self.lookahead_frames + 1)  # what a frame itself is projected with
+        own = slice(0, None, self.lookahead.frames + 1)  # what a frame itself is projected with
         nn.init.zeros_(self.in_projection.weight)
         nn.init.zeros_(self.in_projection.bias)
         square = torch.empty_like(self.in_projection.weight[:, own])

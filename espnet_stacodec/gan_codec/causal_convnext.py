@@ -9,36 +9,30 @@ from typing import cast
 import torch
 from torch import nn
 
-from espnet_stacodec.gan_codec.convnext import LAYER_NORM_EPS, ConvNeXtBlock, check_sizes
-from espnet_stacodec.gan_codec.few_rows import Linear
-from espnet_stacodec.gan_codec.lookahead import LooksAhead, Memory
+from espnet_stacodec.gan_codec.convnext import Block, ConvNeXt
+from espnet_stacodec.gan_codec.lookahead import Lookahead, Memory
 
 
-class CausalConvNeXtBlock(ConvNeXtBlock):
-    """A `ConvNeXtBlock` whose convolution ends with the frame that it makes."""
+class CausalConvNeXtBlock(Block):
+    """A block whose convolution ends with its frame."""
 
     def __init__(self, channels: int, kernel: int, expansion: float) -> None:
-        super().__init__(channels, kernel, expansion)
+        super().__init__(channels, kernel, expansion, padding=0)
         self.reach = kernel - 1
-        self.depthwise.padding = (0, 0)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """x: (B, T, C); what is padded needs no mask, as it comes last. Returns (B, T, C)."""
-        return self._after(nn.functional.pad(x, (0, 0, self.reach, 0)))
+        return x + self.added(nn.functional.pad(x, (0, 0, self.reach, 0)))
 
     def step(self, x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """The next frames (B, F, C) after the last ones, kept: (B, kernel - 1, C), is changed."""
-        x = torch.cat([kept.to(x.dtype), x], 1)
-        kept.copy_(x[:, x.shape[1] - self.reach :])
-        return self._after(x)
-
-    def _after(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (B, kernel - 1 + T, C). Returns (B, T, C)."""
-        return x[:, self.reach :] + self.scale * self._of_each_frame(self._mixed(x))
+        joined = torch.cat([kept.to(x.dtype), x], 1)
+        kept.copy_(joined[:, joined.shape[1] - self.reach :])
+        return x + self.added(joined)
 
 
-class CausalConvNeXt(LooksAhead):
-    """Embeds frames, lets blocks look back at earlier ones, and projects them.
+class CausalConvNeXt(ConvNeXt):
+    """A `ConvNeXt` stack whose blocks look back at earlier frames only.
 
     Args:
         inputs: Features of a frame that goes in, F.
@@ -63,32 +57,20 @@ class CausalConvNeXt(LooksAhead):
         expansion: float = 3.0,
         lookahead_frames: int = 0,
     ) -> None:
-        super().__init__(lookahead_frames)
-        check_sizes(channels, blocks, kernel, expansion)
+        lookahead = Lookahead(lookahead_frames)
+        seen = inputs * (lookahead_frames + 1)
+        super().__init__(seen, outputs, channels, blocks, kernel, expansion)
         self.inputs = inputs
-        self.reach = kernel - 1
-        self.embed = Linear(inputs * (lookahead_frames + 1), channels)
-        self.embed_norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
-        self.blocks = nn.ModuleList(
-            CausalConvNeXtBlock(channels, kernel, expansion) for _ in range(blocks)
-        )
-        self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
-        self.project = Linear(channels, outputs)
+        self.lookahead = lookahead
+
+    def new_block(self, channels: int, kernel: int, expansion: float) -> CausalConvNeXtBlock:
+        """Return a block of the stack; arguments as for these."""
+        return CausalConvNeXtBlock(channels, kernel, expansion)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Run the stack on whole sequences.
-
-        Args:
-            x: (B, T, F).
-            lengths: (B,) valid frames; None if all T are.
-
-        Returns:
-            (B, T, G); what stands past the end of an item is undefined.
-        """
-        x = self._embedded(self.whole(x.transpose(1, 2), lengths))
-        for block in self.blocks:
-            x = block(x)
-        return self.project(self.norm(x))
+        """Run the stack on whole sequences; arguments and result as of `ConvNeXt`."""
+        whole = self.lookahead.whole(x.transpose(1, 2), lengths)
+        return super().forward(self.lookahead.seen_together(whole))
 
     def memory(self, streams: int, name: str) -> Memory:
         """Return what new streams remember.
@@ -98,31 +80,28 @@ class CausalConvNeXt(LooksAhead):
             name: Begins the names of what is remembered.
         """
         weight = self.project.weight
+        blocks = cast(list[CausalConvNeXtBlock], self.blocks)
         kept = {
-            f"{name}.{i}": weight.new_zeros(streams, self.reach, weight.shape[1])
-            for i in range(len(self.blocks))
+            f"{name}.{i}": weight.new_zeros(streams, block.reach, weight.shape[1])
+            for i, block in enumerate(blocks)
         }
-        return {**self.waiting(streams, weight, self.inputs, name), **kept}
+        return {**self.lookahead.memory(streams, weight, self.inputs, name), **kept}
 
     def step(self, x: torch.Tensor, memory: Memory, name: str) -> torch.Tensor:
         """Run the stack on the next frames of streams.
 
         Args:
             x: (B, T, F). After the last frames of a stream, zeros for those looked ahead at.
-            memory: What the streams remember, which is changed; see `LooksAhead.arrived`.
+            memory: What the streams remember, which is changed; see `Lookahead.arrived`.
             name: As for `memory`.
 
         Returns:
             (B, T', G) of the frames that now are known to be complete.
         """
-        x = self.arrived(x.transpose(1, 2), memory, name)
+        x = self.lookahead.arrived(x.transpose(1, 2), memory, name)
         if not x.shape[2]:
             return x.new_zeros(len(x), 0, self.project.out_features)
-        x = self._embedded(x)
-        for i, block in enumerate(self.blocks):
-            x = cast(CausalConvNeXtBlock, block).step(x, memory[f"{name}.{i}"])
+        x = self.embed_norm(self.embed(self.lookahead.seen_together(x)))
+        for i, block in enumerate(cast(list[CausalConvNeXtBlock], self.blocks)):
+            x = block.step(x, memory[f"{name}.{i}"])
         return self.project(self.norm(x))
-
-    def _embedded(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (B, F, T + lookahead). Returns (B, T, C)."""
-        return self.embed_norm(self.embed(self.seen_together(x)))

@@ -11,40 +11,52 @@ LAYER_NORM_EPS = 1e-6  # ConvNeXt's
 FIRST_SCALE = 0.1  # of what a block adds to its input, before training
 
 
-class ConvNeXtBlock(nn.Module):
-    """A depthwise convolution over time and a feed-forward layer for each frame, with a skip.
+class Block(nn.Module):
+    """A depthwise convolution over time and a feed-forward layer for each frame.
 
     Args:
         channels: Width, C.
         kernel: Frames that the convolution sees.
         expansion: Width of the feed-forward layer, in C.
+        padding: Frames of zeros before and after those that the convolution gets.
     """
 
-    def __init__(self, channels: int, kernel: int, expansion: float) -> None:
+    def __init__(self, channels: int, kernel: int, expansion: float, padding: int) -> None:
         super().__init__()
         hidden = round(channels * expansion)
         # In two dimensions, since the frames (B, T, C) are then its channels-last layout as they
         # lie: without copies, and several times as fast on a CPU as a Conv1d.
         self.depthwise = nn.Conv2d(
-            channels, channels, (1, kernel), padding=(0, kernel // 2), groups=channels
+            channels, channels, (1, kernel), padding=(0, padding), groups=channels
         )
         self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
         self.expand = Linear(channels, hidden)
         self.reduce = Linear(hidden, channels)
         self.scale = nn.Parameter(torch.full((channels,), FIRST_SCALE))
 
+    def added(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (B, T, C). Returns what is added to the frames (B, T', C), T' as padding makes it."""
+        y = self.depthwise(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
+        return self.scale * self.reduce(nn.functional.gelu(self.expand(self.norm(y))))
+
+
+class ConvNeXtBlock(Block):
+    """A block whose convolution has its frame in the middle.
+
+    Raises:
+        ConfigError: If `kernel` is not odd.
+    """
+
+    def __init__(self, channels: int, kernel: int, expansion: float) -> None:
+        if kernel % 2 == 0:
+            raise ConfigError(
+                f"A kernel of {kernel} frames has no middle frame; give an odd number."
+            )
+        super().__init__(channels, kernel, expansion, padding=kernel // 2)
+
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """x: (B, T, C); mask: (B, T, 1), false where padded, or None. Returns (B, T, C)."""
-        y = x if mask is None else x * mask
-        return x + self.scale * self._of_each_frame(self._mixed(y))
-
-    def _mixed(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (B, T, C). Returns (B, T', C): the convolution, T' as its padding makes it."""
-        return self.depthwise(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
-
-    def _of_each_frame(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (B, T, C). Returns (B, T, C)."""
-        return self.reduce(nn.functional.gelu(self.expand(self.norm(x))))
+        return x + self.added(x if mask is None else x * mask)
 
 
 class ConvNeXt(nn.Module):
@@ -74,18 +86,18 @@ class ConvNeXt(nn.Module):
         expansion: float = 3.0,
     ) -> None:
         super().__init__()
-        check_sizes(channels, blocks, kernel, expansion)
-        if kernel % 2 == 0:
-            raise ConfigError(
-                f"A kernel of {kernel} frames has no middle frame; give an odd number."
-            )
+        _check_sizes(channels, blocks, kernel, expansion)
         self.embed = Linear(inputs, channels)
         self.embed_norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
         self.blocks = nn.ModuleList(
-            ConvNeXtBlock(channels, kernel, expansion) for _ in range(blocks)
+            self.new_block(channels, kernel, expansion) for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
         self.project = Linear(channels, outputs)
+
+    def new_block(self, channels: int, kernel: int, expansion: float) -> Block:
+        """Return a block of the stack; arguments as for these."""
+        return ConvNeXtBlock(channels, kernel, expansion)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Run the stack.
@@ -104,7 +116,7 @@ class ConvNeXt(nn.Module):
         return self.project(self.norm(x))
 
 
-def check_sizes(channels: int, blocks: int, kernel: int, expansion: float) -> None:
+def _check_sizes(channels: int, blocks: int, kernel: int, expansion: float) -> None:
     """Raise ConfigError if a stack cannot have one of these sizes; arguments as of `ConvNeXt`."""
     sizes = {"channels": (channels, 1), "blocks": (blocks, 0), "kernel": (kernel, 1)}
     for name, (given, lowest) in sizes.items():

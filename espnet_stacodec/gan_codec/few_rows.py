@@ -20,8 +20,8 @@ MOST_ROWS = 32
 FEWEST_WEIGHTS = 2**15
 
 # By what holds a matrix: its copies, by name, with the version of the matrix that they are of.
-_copies: "weakref.WeakKeyDictionary[nn.Module, dict[str, tuple[Any, Any]]]"
-_copies = weakref.WeakKeyDictionary()
+Copies = dict[str, tuple[Any, Any]]
+_copies: weakref.WeakKeyDictionary[nn.Module, Copies] = weakref.WeakKeyDictionary()
 
 
 @torch.no_grad()

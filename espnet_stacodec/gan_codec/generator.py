@@ -137,7 +137,7 @@ class STACodecGenerator(nn.Module):
         seanet = {
             "n_filters": n_filters,
             "ratios": list(ratios),
-            "lstm_layers": lstm_layers,
+            "lstm": lstm_layers,
             "bidirectional": not causal if bidirectional is None else bidirectional,
         }
         hop_samples = self.frame_rule.hop_samples

@@ -17,24 +17,24 @@ HIGHEST_LOOKAHEAD = 8  # frames
 Memory = MutableMapping[str, torch.Tensor]
 
 
-class LooksAhead(nn.Module):
-    """A network whose output for a frame depends on a number of later frames, and no others.
+class Lookahead(nn.Module):
+    """How many later frames the output of a network for a frame depends on. It has no weights.
 
     Args:
-        lookahead_frames: How many, k; 0 to 8.
+        frames: How many, k; 0 to 8.
 
     Raises:
         ConfigError: If that is out of its range.
     """
 
-    def __init__(self, lookahead_frames: int) -> None:
+    def __init__(self, frames: int) -> None:
         super().__init__()
-        if not 0 <= lookahead_frames <= HIGHEST_LOOKAHEAD:
+        if not 0 <= frames <= HIGHEST_LOOKAHEAD:
             raise ConfigError(
-                f"A causal network cannot look {lookahead_frames} frames ahead; give"
+                f"A causal network cannot look {frames} frames ahead; give"
                 f" lookahead_frames in 0..{HIGHEST_LOOKAHEAD}."
             )
-        self.lookahead_frames = lookahead_frames
+        self.frames = frames
 
     def whole(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """Return whole sequences (B, D, T) and the k zeros that follow them: (B, D, T + k).
@@ -46,16 +46,16 @@ class LooksAhead(nn.Module):
         if lengths is not None:
             # As if the item were alone.
             x = x * length_mask(lengths, x.shape[2]).unsqueeze(1)
-        return nn.functional.pad(x, (0, self.lookahead_frames))
+        return nn.functional.pad(x, (0, self.frames))
 
     def seen_together(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B, F, D * (k + 1)): each of F frames and the k after it, of x (B, D, F + k)."""
-        return x.unfold(2, self.lookahead_frames + 1, 1).transpose(1, 2).flatten(2)
+        return x.unfold(2, self.frames + 1, 1).transpose(1, 2).flatten(2)
 
-    def waiting(self, streams: int, like: torch.Tensor, dimension: int, name: str) -> Memory:
+    def memory(self, streams: int, like: torch.Tensor, dimension: int, name: str) -> Memory:
         """Return what new streams remember of frames that wait; `like` has its type and device."""
         return {
-            f"{name}.ahead": like.new_zeros(streams, dimension, self.lookahead_frames),
+            f"{name}.ahead": like.new_zeros(streams, dimension, self.frames),
             f"{name}.received": torch.zeros(streams, dtype=torch.long),
         }
 
@@ -66,7 +66,7 @@ class LooksAhead(nn.Module):
             x: (B, D, F) next frames. After the last frames of a stream, zeros.
             memory: What the streams remember, which is changed. They have received equally many
                 frames, or all of them more than k.
-            name: As for `waiting`.
+            name: As for `memory`.
 
         Returns:
             (B, D, F' + k), or (B, D, 0) where F' is none.
@@ -75,7 +75,7 @@ class LooksAhead(nn.Module):
         joined, missing = delayed(x, memory[f"{name}.ahead"], int(received.min()))
         received += x.shape[2]
         x = joined[..., missing:]
-        return x if x.shape[2] > self.lookahead_frames else x[..., :0]
+        return x if x.shape[2] > self.frames else x[..., :0]
 
 
 def delayed(x: torch.Tensor, kept: torch.Tensor, received: int) -> tuple[torch.Tensor, int]:

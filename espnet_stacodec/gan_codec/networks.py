@@ -36,15 +36,14 @@ def build_networks(
         dimension: Latent dimension, D.
         hop_samples: Samples of a frame.
         causal: Whether they see nothing later than a frame.
-        seanet: n_filters, ratios, lstm_layers and bidirectional of `STACodecGenerator`.
+        seanet: Further arguments of `build_seanet`.
         spectral: Arguments of encoder and decoder on spectra, by these names; None for SEANet.
 
     Raises:
         ConfigError: If an argument is unknown or out of its range.
     """
     if spectral is None:
-        options = dict(seanet) | {"dimension": dimension, "causal": causal}
-        options["lstm"] = options.pop("lstm_layers")
+        options = {**seanet, "dimension": dimension, "causal": causal}
         return build_seanet(SEANetEncoder, **options), build_seanet(SEANetDecoder, **options)
     check_keys(spectral, ("encoder", "decoder"), WHERE)
     shape = {"dimension": dimension, "hop_samples": hop_samples}

@@ -7,9 +7,8 @@ import torch
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.causal import CausalTransformer
-from espnet_stacodec.gan_codec.causal_convnext import CausalConvNeXt
 from espnet_stacodec.gan_codec.generator import WHERE, STACodecGenerator
-from espnet_stacodec.gan_codec.lookahead import LooksAhead, delayed
+from espnet_stacodec.gan_codec.lookahead import Lookahead, delayed
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.streaming.networks import Steps, steps_of
 from espnet_stacodec.streaming.state import State
@@ -58,11 +57,7 @@ class EncoderSteps:
         if self.bottleneck is not None:
             tensors |= self.bottleneck.memory(streams, self.step_frames, BOTTLENECK)
         if self.source is not None:
-            network = self.source.network
-            if isinstance(network, CausalTransformer):
-                tensors |= network.memory(streams, self.step_frames, PREDISTILLATION)
-            else:
-                tensors |= cast(CausalConvNeXt, network).memory(streams, PREDISTILLATION)
+            tensors |= self.source.memory(streams, self.step_frames, PREDISTILLATION)
             # The latents of the frames whose tokens are not known yet.
             ahead = tensors[f"{PREDISTILLATION}.ahead"]
             tensors["waiting"] = torch.zeros_like(ahead)
@@ -152,5 +147,4 @@ def check_causal(generator: torch.nn.Module) -> None:
 
 def lookahead_frames(generator: torch.nn.Module) -> int:
     """Return how many later frames the codes of a causal generator depend on."""
-    parts = (part for part in generator.modules() if isinstance(part, LooksAhead))
-    return sum(part.lookahead_frames for part in parts)
+    return sum(part.frames for part in generator.modules() if isinstance(part, Lookahead))

@@ -16,7 +16,7 @@ def build(layers: int = 2, kind: type[CausalTransformer] = CausalTransformer, **
 
 def in_steps(model: CausalTransformer, x: torch.Tensor, sizes: list[int], memory: Memory):
     """Run x (B, D, T) in pieces of these sizes, and the zeros that are looked ahead at."""
-    end = torch.zeros(*x.shape[:2], model.lookahead_frames)
+    end = torch.zeros(*x.shape[:2], model.lookahead.frames)
     pieces = [*x.split(sizes, 2), end]
     return torch.cat([model.step(piece, memory, "part") for piece in pieces], 2)
 

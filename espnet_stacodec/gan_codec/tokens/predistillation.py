@@ -102,10 +102,16 @@ class Predistillation(StepCounter, TokenSource):
             return self.convolution(latents.transpose(1, 2), lengths)
         return self.head(self.transformer(latents, lengths).transpose(1, 2))
 
-    @property
-    def network(self) -> nn.Module:
-        """What predicts: the transformer or the convolution."""
-        return self.transformer if self.convolution is None else self.convolution
+    def memory(self, streams: int, step_frames: int, name: str) -> Memory:
+        """Return what new streams remember; arguments as of `CausalTransformer.memory`.
+
+        Raises:
+            ConfigError: If the network is not causal.
+        """
+        network = self._causal_network()
+        if isinstance(network, CausalConvNeXt):
+            return network.memory(streams, name)
+        return network.memory(streams, step_frames, name)
 
     def step(self, latents: torch.Tensor, memory: Memory, name: str) -> torch.Tensor:
         """Return the tokens (B, F') of the next frames; arguments as of `CausalTransformer.step`.
@@ -113,12 +119,16 @@ class Predistillation(StepCounter, TokenSource):
         Raises:
             ConfigError: If the network is not causal.
         """
-        network = self.network
+        network = self._causal_network()
         if isinstance(network, CausalConvNeXt):
             return network.step(latents.transpose(1, 2), memory, name).argmax(2)
-        if isinstance(network, CausalTransformer):
-            return self.head(network.step(latents, memory, name).transpose(1, 2)).argmax(2)
-        raise ConfigError(f"{WHERE}: only the network of a causal codec takes steps.")
+        return self.head(network.step(latents, memory, name).transpose(1, 2)).argmax(2)
+
+    def _causal_network(self) -> CausalConvNeXt | CausalTransformer:
+        network = self.transformer if self.convolution is None else self.convolution
+        if not isinstance(network, CausalConvNeXt | CausalTransformer):
+            raise ConfigError(f"{WHERE}: only the network of a causal codec takes steps.")
+        return network
 
     def forward(
         self,

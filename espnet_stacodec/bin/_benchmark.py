@@ -1,0 +1,66 @@
+"""`stacodec benchmark`: speed and memory at full size, as ratios."""
+
+import argparse
+import math
+import sys
+
+BENCHMARKS = ("encode", "streaming", "tokens", "training", "files")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `stacodec benchmark`."""
+    parser.set_defaults(work=benchmark)
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=list(BENCHMARKS),
+        metavar="PART,...",
+        help=f"which parts to measure: {', '.join(BENCHMARKS)} (default: all)",
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="to code (default: 10)")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="of tokens and files (default: 20)"
+    )
+    parser.add_argument("--items", type=int, default=2, help="of a training step (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of each; the best or median counts (default: 3)"
+    )
+
+
+def benchmark(args: argparse.Namespace) -> None:
+    """Print the tables of the parts that were asked for, each as soon as it is measured."""
+    from espnet_stacodec.config import check_keys, whole_number
+    from espnet_stacodec.errors import ConfigError
+    from espnet_stacodec.evaluation.benchmark import (
+        coding,
+        files,
+        streaming,
+        systems,
+        timing,
+        tokens,
+    )
+    from espnet_stacodec.train import step_benchmark
+
+    check_keys(args.only, BENCHMARKS, "--only")
+    for name in ("items", "threads", "repeats"):
+        whole_number(f"--{name}", getattr(args, name), 1)
+    for name in ("seconds", "minutes"):
+        if not 0 < getattr(args, name) < math.inf:
+            raise ConfigError(f"--{name} {getattr(args, name)} is invalid; give more than 0.")
+    timing.warn_of_load()
+    of_coding = (args.seconds, args.threads, args.repeats)
+    parts = {
+        "encode": (
+            lambda: systems.compare(*of_coding),
+            lambda: coding.compare(*of_coding),
+        ),
+        "streaming": (lambda: streaming.compare(args.seconds, args.repeats),),
+        "tokens": (lambda: tokens.compare(args.minutes, args.threads, args.repeats),),
+        "training": (lambda: step_benchmark.compare(args.threads, args.repeats, args.items),),
+        "files": (lambda: files.compare(args.minutes),),
+    }
+    for name in args.only:
+        for compare in parts[name]:
+            sys.stdout.write(f"\n{compare()}")
+            sys.stdout.flush()
