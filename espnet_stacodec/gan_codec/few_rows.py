@@ -1,4 +1,4 @@
-"""Products of a few rows with large matrices, as streams take them frame by frame, on a CPU.
+"""Products of a few rows with large matrices, as streams and LSTMs take them, on a CPU.
 
 Their time is that of reading the matrix. Where its numbers are all numbers of float16
 (`round_to_half`), a copy in float16 is read, half as many bytes; products are summed in float32, so
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from espnet_stacodec.errors import ModelError
 
@@ -74,6 +75,55 @@ class Linear(nn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (..., I). Returns (..., O)."""
         return product(x, self.weight, self.bias, self)
+
+
+class LSTM(nn.LSTM):
+    """`torch.nn.LSTM`, whose products with few rows, those of each step, read this module's copies.
+
+    For LSTMs with biases and without projections.
+    """
+
+    def forward(self, input, hx=None):
+        """As that of `torch.nn.LSTM`, for a batch."""
+        packed = isinstance(input, PackedSequence)
+        x, sizes = (input.data, [input.batch_sizes]) if packed else (input, [])
+        rows = x[: int(sizes[0][0])] if packed else x.select(int(self.batch_first), 0)
+        # What a packed batch begins with stands in another order than its items.
+        cells = None if packed and hx is not None else self._cells(rows)
+        if cells is None:
+            return super().forward(input, hx)
+        if hx is None:
+            shape = ((1 + self.bidirectional) * self.num_layers, len(rows), self.hidden_size)
+            hx = x.new_zeros(shape), x.new_zeros(shape)
+        layout = [] if packed else [self.batch_first]
+        options = (True, self.num_layers, 0.0, False, self.bidirectional, *layout)
+        y, *states = torch.quantized_lstm(
+            x, *sizes, hx, cells, *options, dtype=torch.float16, use_dynamic=True
+        )
+        if not packed:
+            return y, tuple(states)
+        if input.unsorted_indices is not None:
+            states = [state.index_select(1, input.unsorted_indices) for state in states]
+        return input._replace(data=y), tuple(states)
+
+    def _cells(self, rows: torch.Tensor) -> list[Any] | None:
+        """Return the copies of each layer and direction; None if they cannot be used for a step.
+
+        Args:
+            rows: (B, I) input of a step.
+        """
+        cells = []
+        for names in self._all_weights:
+            copies = []
+            for name, bias_name in zip(names[:2], names[2:], strict=True):
+                matrix, bias = getattr(self, name), getattr(self, bias_name)
+                if not _reading_counts(rows, matrix, bias):
+                    return None
+                copies.append(_copy(matrix, bias, self, name))
+                if copies[-1] is None:
+                    return None
+            cells.append(torch.ops.quantized.make_quantized_cell_params_fp16(*copies))
+        return cells
 
 
 def _reading_counts(rows: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None) -> bool:

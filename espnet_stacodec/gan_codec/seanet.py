@@ -10,6 +10,7 @@ from espnet2.gan_codec.shared.encoder.seanet import SLSTM, SConv1d, SEANetEncode
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from espnet_stacodec.gan_codec.few_rows import LSTM
 from espnet_stacodec.gan_codec.lengths import length_mask
 
 
@@ -24,7 +25,7 @@ class SkipLSTM(nn.Module):
 
     def __init__(self, dimension: int, num_layers: int, bidirectional: bool) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(
+        self.lstm = LSTM(
             dimension, dimension, num_layers, bidirectional=bidirectional, batch_first=True
         )
         self.projection = nn.Linear(2 * dimension, dimension) if bidirectional else nn.Identity()

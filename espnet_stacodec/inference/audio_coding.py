@@ -48,7 +48,8 @@ class AudioCoding(Encoding, Decoding, Streaming):
         device: Where to compute.
         precision: What the networks compute in: "float32"; "bfloat16", which is faster where the
             device has it and gives some other codes; "float16", which is float32 with weights that
-            are rounded to float16, and faster in streams on a CPU; or "float64", for causal codecs.
+            are rounded to float16, and faster on a CPU, in streams and where there are LSTMs; or
+            "float64", for causal codecs.
 
     Attributes:
         fingerprint: 16 hexadecimal digits that identify the weights, and the settings that decide

@@ -1,6 +1,7 @@
 """Products of few rows: those of the float32 matrix, read in float16 where that is the same."""
 
 import copy
+import functools
 import gc
 import pickle
 
@@ -8,11 +9,18 @@ import pytest
 import torch
 from causal_codecs import build_codec, build_generator, cut, cuts, speech
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from espnet_stacodec import AudioCoding
 from espnet_stacodec.errors import ModelError
 from espnet_stacodec.gan_codec import few_rows
-from espnet_stacodec.gan_codec.few_rows import FEWEST_WEIGHTS, MOST_ROWS, Linear, round_to_half
+from espnet_stacodec.gan_codec.few_rows import (
+    FEWEST_WEIGHTS,
+    LSTM,
+    MOST_ROWS,
+    Linear,
+    round_to_half,
+)
 
 INPUTS, OUTPUTS = 256, 192
 assert INPUTS * OUTPUTS >= FEWEST_WEIGHTS
@@ -150,3 +158,38 @@ def test_every_large_weight_is_rounded():
         if name.rsplit(".", 1)[1].startswith("weight") and value.dim() > 1:
             assert torch.equal(value, value.half().float()), name
     assert build_codec(precision="float32").precision == "float32"
+
+
+@pytest.mark.parametrize("ways", [1, 2])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_an_lstm_is_that_of_torch(ways, batch_first):
+    torch.manual_seed(0)
+    lstm = LSTM(INPUTS, OUTPUTS, 2, bidirectional=ways == 2, batch_first=batch_first)
+    lstm.requires_grad_(False)
+    plain = nn.LSTM(INPUTS, OUTPUTS, 2, bidirectional=ways == 2, batch_first=batch_first)
+    round_to_half(lstm)
+    plain.load_state_dict(lstm.state_dict())
+    x = torch.randn(3, 3, INPUTS)
+    states = torch.randn(2, 2 * ways, 3, OUTPUTS).unbind()
+    packed = pack_padded_sequence(
+        x, torch.tensor([2, 1, 3]), enforce_sorted=False, batch_first=batch_first
+    )
+    close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-5)
+    for given in ((x,), (x, states), (packed,), (packed, states)):
+        (y, after), (expected, expected_after) = lstm(*given), plain(*given)
+        if len(given) == 1:
+            assert not torch.equal(after[0], expected_after[0]), "no copies were read"
+        if isinstance(y, PackedSequence):
+            y, expected = (pad_packed_sequence(z, batch_first)[0] for z in (y, expected))
+        close(y, expected)
+        close(after, expected_after)
+
+
+def test_an_lstm_of_other_numbers_than_float16s_is_that_of_torch():
+    torch.manual_seed(0)
+    lstm = LSTM(INPUTS, OUTPUTS).requires_grad_(False)
+    x = torch.randn(2, 1, INPUTS)
+    expected = nn.LSTM.forward(lstm, x)[0]
+    assert torch.equal(lstm(x)[0], expected)
+    round_to_half(lstm)
+    assert lstm.requires_grad_(True)(x)[0].requires_grad

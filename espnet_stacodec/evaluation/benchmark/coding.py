@@ -1,6 +1,7 @@
 """Encoding and decoding: several files, precisions, and the machine's limit."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ def _compare(
     name: str, params: dict[str, Any], seconds: float, repeats: int, limit: float
 ) -> tuple[list[list[object]], list[list[object]]]:
     generator = build_generator(params)
-    codec, low = AudioCoding(generator), AudioCoding(generator, precision="bfloat16")
+    codec = AudioCoding(generator)
+    lower = {name: AudioCoding(generator, precision=name) for name in _lower_precisions()}
     random = np.random.default_rng(0)
     samples = round(seconds * SAMPLE_RATE)
     waves = [random.normal(0, 0.1, samples).astype(np.float32) for _ in range(FILES)]
@@ -57,12 +59,14 @@ def _compare(
         "encode": lambda: codec.encode(waves[0], SAMPLE_RATE, first),
         "decode": lambda: codec.decode(codes[0], samples),
     }
-    of_bfloat16 = {
-        "bfloat16": lambda: low.encode(waves[0], SAMPLE_RATE, first),
-        "decode bfloat16": lambda: low.decode(codes[0], samples),
-    }
+    of_lower: dict[str, Callable[[], object]] = {}
+    for precision, low in lower.items():
+        of_lower |= {
+            f"encode {precision}": partial(low.encode, waves[0], SAMPLE_RATE, first),
+            f"decode {precision}": partial(low.decode, codes[0], samples),
+        }
     with torch.inference_mode():
-        times = side_by_side(runs | (of_bfloat16 if has_bfloat16() else {}), repeats)
+        times = side_by_side(runs | of_lower, repeats)
         of_files = side_by_side(
             {
                 "encode 1": lambda: codec.encode(waves, SAMPLE_RATE, tokens, 1),
@@ -83,13 +87,18 @@ def _compare(
         row("encode", each["encode 1"], together, each["encode"], f"{equal:.2f}"),
         row("decode", each["decode 1"], together, each["decode"]),
     ]
-    if has_bfloat16():
-        equal_low = _equal(codes[:1], [low.encode(waves[0], SAMPLE_RATE, first)])
+    for precision, low in lower.items():
+        same = f"{_equal(codes[:1], [low.encode(waves[0], SAMPLE_RATE, first)]):.2f}"
         rows += [
-            row("encode", times["encode"], "bfloat16", times["bfloat16"], f"{equal_low:.2f}"),
-            row("decode", times["decode"], "bfloat16", times["decode bfloat16"]),
+            row("encode", times["encode"], precision, times[f"encode {precision}"], same),
+            row("decode", times["decode"], precision, times[f"decode {precision}"]),
         ]
     return rows, _of_limit(name, codec, runs, times, limit)
+
+
+def _lower_precisions() -> list[str]:
+    """Return those that are not slower than float32 here."""
+    return ["float16", *(["bfloat16"] if has_bfloat16() else [])]
 
 
 def _of_limit(

@@ -83,7 +83,7 @@ def test_coding(small, monkeypatch, has):
     monkeypatch.setattr(coding, "FILES", 2)
     monkeypatch.setattr(coding, "has_bfloat16", lambda: has)
     table = coding.compare(0.2, 1, 1)
-    low = 2 * ["bfloat16"] if has else []
+    low = 2 * ["float16"] + (2 * ["bfloat16"] if has else [])
     assert columns(table, "way") == 2 * ["2 files together, each"] + low
     assert 90 < float(columns(table, "equal codes (%)")[0]) <= 100
     assert all(float(ratio) > 0 for ratio in columns(table, "ratio"))
