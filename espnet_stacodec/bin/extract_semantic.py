@@ -31,6 +31,13 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--train_set", default="train", help="set that k-means is fitted on")
     parser.add_argument("--sets", nargs="+", default=[], help="sets to tokenize")
+    parser.add_argument(
+        "--features_of",
+        nargs="+",
+        default=[],
+        metavar="SET",
+        help="sets whose SSL features are kept, too, for distillation from features",
+    )
     _cli.add_worker_arguments(parser)
     _cli.add_gpu_argument(parser)
     parser.add_argument(
@@ -47,6 +54,8 @@ def extract(args: argparse.Namespace) -> None:
         for name in ("path_or_url", "hub_revision"):
             if getattr(args, name) is not None:
                 raise ConfigError(f"--{name}: precomputed tokens have no checkpoint; remove it.")
+        if args.features_of:
+            raise ConfigError("--features_of: precomputed tokens have no features; remove it.")
         tag = TokenizerInfo.read(args.semantic_tokens).tag
     else:
         config = UpstreamConfig.read(args.config, args.path_or_url, args.hub_revision)
@@ -62,11 +71,12 @@ def extract(args: argparse.Namespace) -> None:
         import_tokens(args.semantic_tokens, args.dump_dir, args.sets, args.out_dir / tag)
         return
     from espnet_stacodec.semantic import extract as extraction
+    from espnet_stacodec.semantic.extract_features import extract_features
 
+    out_dir = args.out_dir / tag
     with _cli.workers(args) as workers:
-        extraction.extract(
-            config, args.dump_dir, args.train_set, args.sets, args.out_dir / tag, workers
-        )
+        extraction.extract(config, args.dump_dir, args.train_set, args.sets, out_dir, workers)
+        extract_features(config, args.dump_dir, args.features_of, out_dir, workers)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

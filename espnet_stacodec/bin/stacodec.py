@@ -125,8 +125,8 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "bfloat16", "float16", "float64"),
         default="float32",
         help="of the networks; bfloat16 is faster on a GPU and gives some other codes; float16 is"
-        " float32 with rounded weights, faster on a CPU for streams and LSTMs; float64 lets streams and"
-        " files of a causal codec have the same codes to the last one",
+        " float32 with rounded weights, faster on a CPU for streams and LSTMs; float64 lets streams"
+        " and files of a causal codec have the same codes to the last one",
     )
     _add_loading_arguments(parser)
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from espnet_stacodec.config import check_keys, choose, construct
-from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck, WindowedTransformer
@@ -26,7 +26,7 @@ from espnet_stacodec.gan_codec.quantizer.residual import (
     ResidualQuantizer,
     valid_frames,
 )
-from espnet_stacodec.gan_codec.tokens.distillation import Distillation
+from espnet_stacodec.gan_codec.tokens.distillation import build_distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.gan_codec.tokens.source import GivenTokens, NoTokens, Tokens, TokenSource
 from espnet_stacodec.gan_codec.windows import Windows
@@ -82,7 +82,7 @@ class STACodecGenerator(nn.Module):
             none, {} for the paper's.
         predistillation: Arguments of `Predistillation`, which predicts the tokens that are
             assigned; None where they are given.
-        distillation: Arguments of `Distillation`, the baseline of assignment; None for none.
+        distillation: Arguments of `build_distillation`, the baseline of assignment; None for none.
         input_padding: "waveform" (audio is padded to whole frames) or "convolutions" (each pads
             its own input, as released weights expect).
         spectral: {"encoder": arguments of `SpectralEncoder`, "decoder": of `SpectralDecoder`},
@@ -174,7 +174,7 @@ class STACodecGenerator(nn.Module):
             self.token_source = predicted
         if distillation is not None and semantic_clusters is None:
             raise _needs_tokens("distillation")
-        self.distillation = _optional(Distillation, distillation, tokens, "distillation")
+        self.distillation = _optional(build_distillation, distillation, tokens, "distillation")
 
     def forward(
         self,
@@ -182,6 +182,7 @@ class STACodecGenerator(nn.Module):
         semantic: torch.Tensor | None = None,
         num_samples: torch.Tensor | None = None,
         part: BatchPart | None = None,
+        features: torch.Tensor | None = None,
     ) -> Generated:
         """Encode, quantize and decode.
 
@@ -190,6 +191,7 @@ class STACodecGenerator(nn.Module):
             semantic: (B, T) semantic tokens, T = ceil(N / hop), where assigned.
             num_samples: (B,) valid samples; None if all N are.
             part: Of a step's batch that these items are; None for all of it.
+            features: (B, T, F) the SSL model's features, where `distillation` learns from them.
         """
         if part is None:
             items, frames = len(audio), self.frame_rule.num_frames(audio.shape[-1])
@@ -202,12 +204,7 @@ class STACodecGenerator(nn.Module):
         if tokens.loss is not None:
             losses["token_loss"] = tokens.loss * part.share_of_frames
         if self.distillation is not None:
-            if semantic is None:
-                raise TokenError(
-                    "Distillation learns from semantic tokens and got none: train it with"
-                    " `python -m espnet_stacodec.bin.train` and the tokens of stage 3."
-                )
-            loss = self.distillation(quantized.first, semantic, num_frames)
+            loss = self.distillation(quantized.first, semantic, features, num_frames)
             losses["distillation_loss"] = loss * part.share_of_items
         decoded = self.decoder(quantized.latents, num_frames)
         return Generated(decoded, quantized, losses, tokens.statistics)

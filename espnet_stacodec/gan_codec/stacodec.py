@@ -181,6 +181,7 @@ class STACodec(StepCounter, AbsGANCodec):
         semantic: torch.Tensor | None = None,
         audio_lengths: torch.Tensor | None = None,
         part: BatchPart | None = None,
+        features: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, Any]:
         """Return the loss of the generator's or the discriminator's turn.
@@ -192,6 +193,7 @@ class STACodec(StepCounter, AbsGANCodec):
             audio_lengths: (B,) valid samples; None if all N are.
             part: Of a step's batch that these items are; None if the ranks' items are the step's
                 batch, as with ESPnet's own trainer.
+            features: (B, T, F) features of the SSL model, where `distillation` learns from them.
             **kwargs: Other streams and their lengths, unused.
 
         Returns:
@@ -208,13 +210,13 @@ class STACodec(StepCounter, AbsGANCodec):
         if cached is not None and cached[0] != forward_generator and cached[1] is batch:
             generated = cached[2]
         elif part.passes == 1:
-            generated = self._generate(audio, semantic, audio_lengths, part)
+            generated = self._generate(audio, semantic, audio_lengths, part, features)
             self._cache = forward_generator, batch, generated
         else:
             # Several passes a step: what each of them made is not kept until the other turn.
             part = dataclasses.replace(part, learns=forward_generator)
             with contextlib.nullcontext() if forward_generator else torch.no_grad():
-                generated = self._generate(audio, semantic, audio_lengths, part)
+                generated = self._generate(audio, semantic, audio_lengths, part, features)
         turn = self._generator_turn if forward_generator else self._discriminator_turn
         loss, stats = turn(audio, generated, audio_lengths, part)
         mean = 1 / part.share_of_items
@@ -261,7 +263,9 @@ class STACodec(StepCounter, AbsGANCodec):
             randomness.restore()
             audio, lengths = batch["audio"].unsqueeze(1), batch.get("audio_lengths")
             with torch.no_grad():
-                generated = self._generate(audio, batch.get("semantic"), lengths, part)
+                generated = self._generate(
+                    audio, batch.get("semantic"), lengths, part, batch.get("features")
+                )
             fake = generated.audio.requires_grad_()
             losses = self._losses(audio, fake, lengths, part)
             if index == 0 and self.balancer.knows(losses):
@@ -274,9 +278,10 @@ class STACodec(StepCounter, AbsGANCodec):
         semantic: torch.Tensor | None,
         audio_lengths: torch.Tensor | None,
         part: BatchPart,
+        features: torch.Tensor | None,
     ) -> Generated:
         """Run the generator; the audio it returns has the input's length."""
-        generated = self.generator(audio, semantic, audio_lengths, part)
+        generated = self.generator(audio, semantic, audio_lengths, part, features)
         # Losses are taken in full precision, whatever the networks run in.
         return dataclasses.replace(generated, audio=generated.audio[..., : audio.shape[-1]].float())
 

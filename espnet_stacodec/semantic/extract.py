@@ -74,7 +74,7 @@ def _tokenizer(folder: Path, device: str, centroids: str) -> SemanticTokenizer:
 
 
 @one_thread()
-def _write_features(
+def write_features(
     config: UpstreamConfig, device: str, folder: Path, job: tuple[Utterance, np.ndarray]
 ) -> Path:
     """Write the features (m, D) of the frames (m,) that the sample takes of an utterance.
@@ -190,7 +190,7 @@ def _sample_features(
         for file in files:
             file.unlink()
 
-    work = functools.partial(_write_features, config, workers.device, folder / "utterances")
+    work = functools.partial(write_features, config, workers.device, folder / "utterances")
     parts = Parts(folder / "features.npy", cut(sources), dataclasses.asdict(config), "npy")
     parts.complete(workers.map_named(work, jobs, "features for k-means"), save)
     return np.concatenate([np.load(part.path) for part in parts])

@@ -29,7 +29,7 @@ class AugmentingPreprocessor:
 
 
 class AlignedPreprocessor:
-    """Runs ESPnet's preprocessing, then brings the tokens of an utterance to its frames.
+    """Runs ESPnet's preprocessing, then brings tokens and features of an utterance to its frames.
 
     Args:
         preprocess: ESPnet's preprocessing, or None.
@@ -45,19 +45,25 @@ class AlignedPreprocessor:
         self.num_tokens = num_tokens
 
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """data: {"audio": (N,), "semantic": (T',)}; returns it with "semantic": (T,).
+        """data: {"audio": (N,), "semantic": (T',), "features": (T', F)}; returns T for T' of each.
+
+        Only audio must be there.
 
         Raises:
             LengthError: If T' and T differ by more than a frame.
             TokenError: If a token is negative or not below `num_tokens`.
         """
         data = data if self.preprocess is None else self.preprocess(uid, data)
+        num_frames = self.frame_rule.num_frames(len(data["audio"]))
         if "semantic" in data:
-            num_frames = self.frame_rule.num_frames(len(data["audio"]))
             tokens = align_tokens(uid, data["semantic"], num_frames)
             if self.num_tokens is not None:
                 check_tokens(uid, tokens, self.num_tokens)
             data["semantic"] = tokens
+        if "features" in data:
+            features = data["features"]
+            kept = align_tokens(uid, np.arange(len(features)), num_frames)
+            data["features"] = features[kept]
         return data
 
 

@@ -93,8 +93,8 @@ class STACodecTask(GANCodecTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """Semantic tokens, one a frame; whether they are needed depends on the codec."""
-        return ("semantic",)
+        """Semantic tokens and SSL features of each frame; which are needed depends on the codec."""
+        return ("semantic", "features")
 
     @classmethod
     @typechecked

@@ -94,12 +94,15 @@ def keep_tokenizer(source: Path, output_dir: Path) -> None:
 def check_token_files(
     data_paths: Sequence[tuple[str, str, str]], tokenizer_folder: str | None
 ) -> None:
-    """Raise TokenError if token files stand beside a tokenizer other than the given one."""
+    """Raise TokenError if tokens or features stand beside a tokenizer other than the given one."""
     if tokenizer_folder is None:
         return
     expected = TokenizerInfo.read(tokenizer_folder).fingerprint
+    levels = {
+        "semantic": 1,
+        "features": 2,
+    }  # dump/semantic/<tag>/<set>/{semantic.scp,features/*.scp}
     for path, name, _ in data_paths:
-        # dump/semantic/<tag>/<set>/semantic.scp: the tokenizer is two levels up.
-        beside = Path(path).parent.parent
-        if name == "semantic" and (beside / INFO_NAME).exists():
+        beside = Path(path).parents[levels[name]] if name in levels else None
+        if beside is not None and (beside / INFO_NAME).exists():
             check_same_tokenizer(TokenizerInfo.read(beside).fingerprint, expected, path)

@@ -26,7 +26,7 @@ from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 from espnet_stacodec.gan_codec.spectral import SpectralDecoder, SpectralEncoder
-from espnet_stacodec.gan_codec.tokens.distillation import Distillation
+from espnet_stacodec.gan_codec.tokens.distillation import build_distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.gan_codec.tokens.span_mask import SpanMask
 from espnet_stacodec.iterators.augmentation import Augmentation
@@ -65,7 +65,7 @@ PARTS: dict[str, Callable] = {
     "`bottleneck` of a causal codec": CausalBottleneck,
     "`predistillation`": Predistillation,
     "`masking`": SpanMask,
-    "`distillation`": Distillation,
+    "`distillation`": build_distillation,
     "`spectral.encoder`": SpectralEncoder,
     "`spectral.decoder`": SpectralDecoder,
     "`spectral.encoder` of a causal codec": CausalSpectralEncoder,
@@ -151,7 +151,7 @@ def known_keys() -> Mapping[str, Callable | None]:
         "transformer": Bottleneck,
         "predistillation": Predistillation,
         "masking": SpanMask,
-        "distillation": Distillation,
+        "distillation": build_distillation,
     }
     return {key: below.get(key) for part in PARTS.values() for key in defaults(part)}
 

@@ -79,6 +79,7 @@ def recipe(tmp_path, monkeypatch) -> Path:
     (tmp_path / "run.sh").chmod(0o755)
     plain = {"codec_conf": {"generator_params": {"assignment": "none"}}}
     own = {"max_epoch": 1, "init_from": "sta", "speed_perturb_factors": "0.9 1.1"}
+    own["keep_features"] = True
     conf = {
         "all": {"codec_conf": {"generator_params": {"b": 3}}},
         "variants": {"sta": {}, "no, sta!": plain | own},
@@ -138,6 +139,8 @@ def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capfd):
     best = "valid.mel_loss.best.pth'"
     assert begun == [f"--init_param 'my exp/codec_sta_x_km4_seed{n}/{best}" for n in (1, 2)]
     assert asked[asked.index("--speed_perturb_factors") + 1] == "0.9 1.1"
+    assert asked[asked.index("--keep_features") + 1] == "true"
+    assert asked.count("--keep_features") == 2
 
     table = capfd.readouterr().out
     lines = table.splitlines()

@@ -34,6 +34,22 @@ def test_preprocessing_brings_tokens_to_the_frames_of_the_audio():
     assert "semantic" not in prepare("utt", {"audio": np.zeros(4, np.float32)})
 
 
+def test_preprocessing_brings_features_to_the_frames_of_the_audio():
+    prepare = AlignedPreprocessor(None, FrameRule(320, 16000), 8)
+
+    def run(samples: int, frames: int) -> list[int]:
+        features = np.arange(2 * frames, dtype=np.float32).reshape(frames, 2)
+        made = prepare("utt", {"audio": np.zeros(samples, np.float32), "features": features})
+        assert made["features"].dtype == np.float32
+        return made["features"].tolist()
+
+    assert run(640, 2) == [[0, 1], [2, 3]]
+    assert run(641, 2) == [[0, 1], [2, 3], [2, 3]]
+    assert run(320, 2) == [[0, 1]]
+    with pytest.raises(LengthError, match="^utt: 2 .* for 4 codec frames"):
+        run(1280, 2)
+
+
 def test_preprocessing_changes_the_audio_first():
     """Here it halves it, as a preprocessor that selects a channel or resamples might."""
     prepare = AlignedPreprocessor(

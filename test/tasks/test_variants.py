@@ -2,14 +2,18 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.errors import ConfigError, TokenError
+from espnet_stacodec.fileio.arks import write_arks
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
+from espnet_stacodec.gan_codec.tokens.distillation import FeatureDistillation
 from espnet_stacodec.inference.audio_coding import AudioCoding
 from espnet_stacodec.semantic.kmeans import KMeans
+from espnet_stacodec.semantic.token_files import read_tokens
 
 TRANSFORMER = {
     "hidden": 8, "layers": 1, "heads": 2, "feed_forward": 12, "window": 10, "overlap": 3,
@@ -82,6 +86,61 @@ def test_distillation_learns_from_the_tokenizers_centroids(toy_task, tmp_path):
     assert saved["codec_conf"]["generator_params"]["distillation"] == {"feature_dim": 3}
     codec = AudioCoding.from_pretrained(out)
     assert not codec.needs_tokens and not codec.predicts_tokens
+
+
+def test_distillation_learns_from_features_cut_as_the_audio_is(toy_task, tmp_path, monkeypatch):
+    """Feature 0 of a frame is its token here, wherever the chunk begins; some are a frame short."""
+    folder = tmp_path / "dump/semantic/toy"
+    shutil.copytree(toy_task.tokenizer, folder)
+    KMeans(torch.zeros(8, 2)).save(folder / "centroids.safetensors")
+    streams = {}
+    for part in ("train", "valid"):
+        tokens = read_tokens(toy_task.tokenizer / part / "semantic.scp")
+        features = {
+            utt: np.stack([ids, 0 * ids], 1)[: len(ids) - index % 2].astype(np.float32)
+            for index, (utt, ids) in enumerate(tokens.items())
+        }
+        write_arks(
+            folder / part / "features/features.scp",
+            dict.fromkeys(features, 0),
+            "",
+            lambda ids, features=features: (features[utt] for utt in ids),
+            np.float32,
+        )
+        streams[f"{part}_data_path_and_name_and_type"] = [
+            [str(toy_task.folder / "dump/raw" / part / "wav.scp"), "audio", "sound"],
+            [str(folder / part / "semantic.scp"), "semantic", "kaldi_ark"],
+            [str(folder / part / "features/features.scp"), "features", "kaldi_ark"],
+        ]
+    seen = []
+    own = FeatureDistillation.teacher
+
+    def teacher(self, semantic, features):
+        seen.append((semantic, features))
+        return own(self, semantic, features)
+
+    monkeypatch.setattr(FeatureDistillation, "teacher", teacher)
+    options = {
+        "codec_conf": variant(toy_task, assignment="none", distillation={"target": "features"}),
+        "semantic_tokenizer": str(folder),
+        "max_epoch": 1,
+    }
+    out = toy_task.train(tmp_path / "distilled", **options, **streams)
+    assert len(seen) >= 3
+    for tokens, features in seen:
+        assert features.shape == (*tokens.shape, 2)
+        known = (tokens >= 0) & (features[..., 0] == tokens)
+        # The last frame of those that are short is repeated; padding is zero.
+        assert known.sum() >= (tokens >= 0).sum() - len(tokens)
+        assert not features[tokens < 0].any()
+    codec = AudioCoding.from_pretrained(out)
+    assert not codec.needs_tokens
+    with pytest.raises(TokenError, match="run stages 3 to 5 with --keep_features true"):
+        toy_task.train(
+            tmp_path / "without",
+            **options,
+            **{name: paths[:2] for name, paths in streams.items()},
+        )
 
 
 @pytest.mark.parametrize(

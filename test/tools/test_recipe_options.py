@@ -205,6 +205,25 @@ def test_commands_of_wav_scp_are_allowed_by_an_option(codec):
         assert all(("--allow_commands" in call) == (value == "true") for call in codec.called())
 
 
+def test_features_are_kept_by_an_option(codec):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    kept = ("train_960", "dev_clean")
+    options = ["--stage", "3", "--stop_stage", "5", "--keep_features"]
+    assert codec.run(*options, "false").returncode == 0
+    assert not any("--features_of" in call or "features" in str(call) for call in codec.called())
+    missing = codec.run(*options, "true")
+    place = "dump/semantic/toy/train_960/features/features.scp"
+    assert f"needs {place}; run stage 3" in missing.stderr and missing.returncode == 1
+    (extract,) = codec.called()
+    assert extract["--features_of"] == list(kept)
+    codec.make(*(f"dump/semantic/toy/{part}/features/features.scp" for part in kept))
+    assert codec.run(*options, "true").returncode == 0
+    for call in codec.called()[1:]:
+        for kind, part in zip(("train", "valid"), kept, strict=True):
+            path = f"dump/semantic/toy/{part}/features/features.scp,features,kaldi_ark"
+            assert path in call[f"--{kind}_data_path_and_name_and_type"]
+
+
 @pytest.mark.parametrize("stage", ["3", "5", "6", "7"])
 def test_gpus_that_are_not_there_are_said_before_anything_runs(codec, stage):
     make_all(codec, "dump", "exp", "train_sta_toy")

@@ -21,6 +21,7 @@ ssl_config=          # semantic tokens: upstream, layer, number of clusters
 ssl_path=            # replaces path_or_url of ssl_config
 hub_revision=        # replaces revision of ssl_config
 semantic_tokens=     # folder of precomputed tokens, used instead of ssl_config
+keep_features=false  # whether stage 3 keeps SSL features, which distillation from them needs in stages 4, 5
 train_config=        # codec and training
 train_args=          # further options of training, e.g. "--max_epoch 10"
 train_minutes=       # length of the training: minutes on this machine; a few steps are timed first
@@ -89,6 +90,12 @@ tokens_name=$(python -m espnet_stacodec.bin.extract_semantic "${token_options[@]
 semantic_dir=$dumpdir/semantic/$tokens_name
 token_lists=("${all_sets[@]/#/$semantic_dir/}")
 token_lists=("${token_lists[@]/%//semantic.scp}")
+features_of=() feature_lists=()
+if [[ $keep_features == true ]]; then
+    features_of=("$train_set$sp" "$valid_set")
+    feature_lists=("${features_of[@]/#/$semantic_dir/}")
+    feature_lists=("${feature_lists[@]/%//features/features.scp}")
+fi
 # Precomputed tokens are the same for each training set.
 data_name=$tokens_name
 [[ $data_name == *"$other_set" ]] || data_name+=$other_set
@@ -126,7 +133,8 @@ if begin 3 "semantic tokens: $tokens_name"; then
     need_own_gpus
     python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --tag_suffix "$other_set" \
         --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${all_sets[@]}" \
-        --out_dir "$dumpdir/semantic" --nj "$nj" --ngpu "$ngpu" "${cluster[@]}"
+        --out_dir "$dumpdir/semantic" --nj "$nj" --ngpu "$ngpu" "${cluster[@]}" \
+        ${features_of:+--features_of "${features_of[@]}"}
 fi
 
 # Options of training, but for the folder it writes to.
@@ -135,15 +143,17 @@ for kind in train valid; do
     if [[ $kind == train ]]; then name=$train_set$sp; else name=$valid_set; fi
     train_options+=("--${kind}_data_path_and_name_and_type" "$dumpdir/raw/$name/wav.scp,audio,sound"
         "--${kind}_data_path_and_name_and_type" "$semantic_dir/$name/semantic.scp,semantic,kaldi_ark")
+    [[ $keep_features == false ]] || train_options+=("--${kind}_data_path_and_name_and_type"
+        "$semantic_dir/$name/features/features.scp,features,kaldi_ark")
 done
 if begin 4 "statistics: $stats"; then
     need 2 "${raw_lists[@]}"
-    need 3 "${token_lists[@]}"
+    need 3 "${token_lists[@]}" "${feature_lists[@]}"
     python -m espnet_stacodec.bin.train "${train_options[@]}" --output_dir "$stats" \
         --collect_stats true --num_workers "$nj" "${train_words[@]}"
 fi
 if begin 5 "training: $exp"; then
-    need 3 "${token_lists[@]}"
+    need 3 "${token_lists[@]}" "${feature_lists[@]}"
     need 4 "$stats"/{train,valid}/audio_shape
     need_gpus
     mkdir -p "$exp"

@@ -17,6 +17,6 @@ probed="commands digits accents_train accents_test"
 tokens=(--ssl_config conf/ssl/whisper_base_l4_km500.yaml)
 python local/miniature_data.py "$data" data
 ./run.sh --stage 2 --stop_stage 3 "${sets[@]}" --test_sets "readers_test $probed" \
-    "${tokens[@]}" --ssl_path "$teacher"
+    "${tokens[@]}" --ssl_path "$teacher" --keep_features true
 ./run_ablations.sh "${sets[@]}" --test_set readers_test "${tokens[@]}" --seeds 777 778 779 \
     --metrics pesq stoi si_sdr f0 speaker --probes intent digit speaker "${@:3}"

@@ -18,7 +18,7 @@ from espnet_stacodec.fileio.files import write_text
 
 BEST = "valid.mel_loss.best.pth"
 # Keys of a variant that are not of the training's configuration.
-OWN_KEYS = ("init_from", "speed_perturb_factors")
+OWN_KEYS = ("init_from", "speed_perturb_factors", "keep_features")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,8 @@ def plan(ablations: Mapping[str, Any], args: argparse.Namespace) -> list[Run]:
             options = {}
             if "speed_perturb_factors" in variant:
                 options["--speed_perturb_factors"] = variant["speed_perturb_factors"]
+            if variant.get("keep_features"):
+                options["--keep_features"] = "true"
             if "init_from" in variant:
                 begun = args.expdir / f"codec_{_tag(variant['init_from'], seed, args)}" / BEST
                 options["--train_args"] = shlex.join(["--init_param", str(begun)])
