@@ -3,7 +3,8 @@
 robustness.py MODEL WAV_SCP [RECOGNIZER]: for each distortion the STOI of the distorted audio and of
 its resynthesis to the clean original, how many of the first codebook's codes change (edits of
 deduplicated codes, of the clean ones' number), and with a recognizer the word errors of both to its
-words for the clean original. Babble is made of the other speakers of the set.
+words for the clean original. Babble is made of the other speakers of the set. Rows are written as
+they are found: with a recognizer each takes a minute or two.
 """
 
 import sys
@@ -36,7 +37,9 @@ def main() -> None:
     words = open_recognizer(Path(recognizer[0]), WHISPER) if recognizer else None
     clean_codes = {path: first_codes(codec, wave) for path, wave in waves.items()}
     texts = {path: words(wave).lower().split() for path, wave in waves.items()} if words else {}
-    rows = []
+    head = ["distortion", "STOI of the input", "of the resynthesis", "codes changed (%)"]
+    head += ["WER of the input (%)", "of the resynthesis (%)"] if words else []
+    _say(markdown_table(head, []))
     distortions = [None, *(d for d in standard_distortions(others).values() if d.keeps_length)]
     for distort in tqdm(distortions, unit=" distortions"):
         figures = []
@@ -54,15 +57,18 @@ def main() -> None:
             )
         columns: np.ndarray = np.array(figures).T
         total = sum(map(len, texts.values()))
-        rows.append(
+        row = (
             ["none" if distort is None else distort.name]
             + [f"{column.mean():.3f}" for column in columns[:2]]
             + [f"{100 * columns[2].sum() / columns[3].sum():.1f}"]
             + [f"{100 * column.sum() / total:.1f}" for column in columns[4:]]
         )
-    head = ["distortion", "STOI of the input", "of the resynthesis", "codes changed (%)"]
-    head += ["WER of the input (%)", "of the resynthesis (%)"] if words else []
-    sys.stdout.write(markdown_table(head, rows) + "\n")
+        _say(markdown_table(head, [row]).rpartition("\n")[2])
+
+
+def _say(lines: str) -> None:
+    sys.stdout.write(lines + "\n")
+    sys.stdout.flush()
 
 
 def first_codes(codec: AudioCoding, wave: np.ndarray) -> list[int]:
