@@ -6,7 +6,7 @@ STACodec, arXiv 2602.06180; the training losses are EnCodec's, arXiv 2210.13438,
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,24 +16,18 @@ from espnet2.gan_codec.shared.discriminator.msstft_discriminator import (
     DiscriminatorSTFT,
     MultiScaleSTFTDiscriminator,
 )
-from espnet2.gan_tts.hifigan.loss import (
-    DiscriminatorAdversarialLoss,
-    FeatureMatchLoss,
-    GeneratorAdversarialLoss,
-)
 from espnet2.torch_utils.device_funcs import force_gatherable
-from torch import nn
 from typeguard import typechecked
 
 from espnet_stacodec.config import check_keys, construct
 from espnet_stacodec.frames import align_tokens
+from espnet_stacodec.gan_codec.audio_losses import AudioLosses
 from espnet_stacodec.gan_codec.balancer import Balancer
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
-from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
-from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.random_state import RandomState
+from espnet_stacodec.gan_codec.spectral_losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.step_counter import StepCounter
 from espnet_stacodec.gan_codec.tokens.source import Tokenizer
 
@@ -115,13 +109,6 @@ class STACodec(StepCounter, AbsGANCodec):
         check_keys(loss_weights or {}, known, f"{where}.loss_weights")
         self.loss_weights = known | dict(loss_weights or {})
         self.balancer = Balancer(self.loss_weights)
-        self.generator_adv_loss = GeneratorAdversarialLoss(
-            average_by_discriminators=True, loss_type="hinge"
-        )
-        self.discriminator_adv_loss = DiscriminatorAdversarialLoss(
-            average_by_discriminators=True, loss_type="hinge"
-        )
-        self.feat_match_loss = FeatureMatchLoss()
         self.lambda_commit = lambda_commit
         self.adversary_start_step = adversary_start_step
         self.semantic_fingerprint = semantic_fingerprint
@@ -152,6 +139,11 @@ class STACodec(StepCounter, AbsGANCodec):
     def adversary_active(self) -> bool:
         """Whether the generator has made enough steps for the adversary."""
         return self.count() >= self.adversary_start_step
+
+    @property
+    def _audio_losses(self) -> AudioLosses:
+        """The losses of the generated audio, at this point of the training."""
+        return AudioLosses(self.mel_loss, self.stft_loss, self.discriminator, self.adversary_active)
 
     def meta_info(self) -> dict[str, Any]:
         """Return sampling rate, streams, hop and codebook sizes, as ESPnet's codecs do."""
@@ -267,7 +259,7 @@ class STACodec(StepCounter, AbsGANCodec):
                     audio, batch.get("semantic"), lengths, part, batch.get("features")
                 )
             fake = generated.audio.requires_grad_()
-            losses = self._losses(audio, fake, lengths, part)
+            losses = self._audio_losses.of_generator(audio, fake, lengths, part)
             if index == 0 and self.balancer.knows(losses):
                 return
             self.balancer.measure(losses, fake, is_first=index == 0)
@@ -278,7 +270,7 @@ class STACodec(StepCounter, AbsGANCodec):
         semantic: torch.Tensor | None,
         audio_lengths: torch.Tensor | None,
         part: BatchPart,
-        features: torch.Tensor | None,
+        features: torch.Tensor | None = None,
     ) -> Generated:
         """Run the generator; the audio it returns has the input's length."""
         generated = self.generator(audio, semantic, audio_lengths, part, features)
@@ -293,7 +285,7 @@ class STACodec(StepCounter, AbsGANCodec):
         part: BatchPart,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return this part's share of the loss, and of what is logged."""
-        losses = self._losses(audio, generated.audio, audio_lengths, part)
+        losses = self._audio_losses.of_generator(audio, generated.audio, audio_lengths, part)
         # These are no functions of the audio, and do not pass through the balancer.
         latent_losses = dict(generated.losses)
         latent_losses["codec_commit_loss"] = self.lambda_commit * latent_losses["codec_commit_loss"]
@@ -310,47 +302,6 @@ class STACodec(StepCounter, AbsGANCodec):
             self.advance()
         return loss, stats
 
-    def _losses(
-        self,
-        audio: torch.Tensor,
-        generated: torch.Tensor,
-        lengths: torch.Tensor | None,
-        part: BatchPart,
-    ) -> dict[str, torch.Tensor]:
-        """audio, generated: (B, 1, N). Returns this part's share of each loss, by name."""
-        losses: dict[str, torch.Tensor] = {}
-        spectral = {"mel_loss": self.mel_loss, "stft_loss": self.stft_loss}
-        scales = {name: loss.draw() for name, loss in spectral.items() if loss is not None}
-        for share, real, fake in _rows(audio, generated, lengths, part):
-            for name, value in self._audio_losses(real, fake, scales).items():
-                losses[name] = losses.get(name, 0.0) + share * value
-        return losses
-
-    def _audio_losses(
-        self, real: torch.Tensor, fake: torch.Tensor, scales: Mapping[str, Sequence[int]]
-    ) -> dict[str, torch.Tensor]:
-        """Return the losses by name.
-
-        Args:
-            real: (b, 1, n) audio without padding.
-            fake: (b, 1, n) what was generated.
-            scales: Which windows each spectral loss looks at.
-        """
-        with torch.autocast(fake.device.type, enabled=False):
-            losses = {
-                "reconstruct_loss": nn.functional.l1_loss(fake, real),
-                "mel_loss": self.mel_loss(fake, real, scales["mel_loss"]),
-            }
-            if self.stft_loss is not None:
-                losses["stft_loss"] = self.stft_loss(fake, real, scales["stft_loss"])
-        if self.adversary_active:
-            outputs_fake = self._discriminate(fake)
-            with torch.no_grad():
-                outputs_real = self._discriminate(real)
-            losses["adv_loss"] = self.generator_adv_loss(outputs_fake)
-            losses["feat_match_loss"] = self.feat_match_loss(outputs_fake, outputs_real)
-        return losses
-
     def _discriminator_turn(
         self,
         audio: torch.Tensor,
@@ -359,14 +310,13 @@ class STACodec(StepCounter, AbsGANCodec):
         part: BatchPart,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return this part's share of the loss, and of what is logged."""
-        real_loss = fake_loss = audio.new_zeros(())
         if not (self.training or self.adversary_active):
             # Validating a discriminator that is not trained yet would take time and say nothing.
-            return real_loss, {"adversary_active": real_loss}
-        for share, real, fake in _rows(audio, generated.audio.detach(), audio_lengths, part):
-            losses = self.discriminator_adv_loss(self._discriminate(fake), self._discriminate(real))
-            real_loss = real_loss + share * losses[0]
-            fake_loss = fake_loss + share * losses[1]
+            zero = audio.new_zeros(())
+            return zero, {"adversary_active": zero}
+        real_loss, fake_loss = self._audio_losses.of_discriminator(
+            audio, generated.audio.detach(), audio_lengths, part
+        )
         loss = real_loss + fake_loss
         stats = {
             "discriminator_loss": loss.detach(),
@@ -374,12 +324,6 @@ class STACodec(StepCounter, AbsGANCodec):
             "fake_loss": fake_loss.detach(),
         }
         return loss, stats
-
-    def _discriminate(self, audio: torch.Tensor) -> list[list[torch.Tensor]]:
-        """audio: (b, 1, n), zero-padded to the longest window where it is shorter."""
-        longest = max(d.n_fft for d in self.discriminator.discriminators)
-        padded = nn.functional.pad(audio, (0, max(0, longest - audio.shape[-1])))
-        return [[output.float() for output in outputs] for outputs in self.discriminator(padded)]
 
     def encode(
         self,
@@ -445,15 +389,3 @@ def _discriminator_keys() -> set[str]:
     }
     # One value per part; its plural says it.
     return names - {"kwargs", "n_fft", "hop_length", "win_length"}
-
-
-def _rows(
-    audio: torch.Tensor, generated: torch.Tensor, lengths: torch.Tensor | None, part: BatchPart
-) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
-    """Yield (share of all samples, audio, generated audio) of rows of one length, unpadded."""
-    if lengths is None:
-        yield part.size.samples / part.whole.samples, audio, generated
-        return
-    for length, rows in groups_of_equal_length(lengths):
-        share = length * len(rows) / part.whole.samples
-        yield share, audio[rows, :, :length], generated[rows, :, :length]

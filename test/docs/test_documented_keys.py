@@ -23,9 +23,9 @@ from espnet_stacodec.gan_codec.causal_spectral import (
 )
 from espnet_stacodec.gan_codec.convnext import ConvNeXt
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
-from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.quantizer.codebook import Codebook
 from espnet_stacodec.gan_codec.spectral import SpectralDecoder, SpectralEncoder
+from espnet_stacodec.gan_codec.spectral_losses import CompressedSTFTLoss, MultiScaleMelLoss
 from espnet_stacodec.gan_codec.tokens.distillation import build_distillation
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.gan_codec.tokens.span_mask import SpanMask

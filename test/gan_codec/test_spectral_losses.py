@@ -8,7 +8,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.lengths import groups_of_equal_length
-from espnet_stacodec.gan_codec.losses import CompressedSTFTLoss, MultiScaleMelLoss
+from espnet_stacodec.gan_codec.spectral_losses import CompressedSTFTLoss, MultiScaleMelLoss
 
 # EnCodec's equation as it is written, and what is trained with.
 FORMS = [{"alphas": True, "power": 1.0, "pad_mode": "constant"}, {}]
