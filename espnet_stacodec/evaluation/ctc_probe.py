@@ -7,7 +7,7 @@ import editdistance
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import pad_sequence
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError
@@ -42,16 +42,24 @@ class _Speller(nn.Module):
     def __init__(self, codes: int, characters: int) -> None:
         super().__init__()
         self.embed = nn.Sequential(nn.Embedding(codes, WIDTH), nn.Dropout(DROPOUT))
-        self.lstm = nn.LSTM(WIDTH, WIDTH, batch_first=True, bidirectional=True)
+        # Not one that is bidirectional: packed, which padding needs, torch trains it at a third of
+        # the speed.
+        self.onward = nn.LSTM(WIDTH, WIDTH, batch_first=True)
+        self.backwards = nn.LSTM(WIDTH, WIDTH, batch_first=True)
         self.spell = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * WIDTH, characters))
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """codes: (B, T); lengths: (B,). Returns log probabilities (T, B, characters)."""
-        packed = pack_padded_sequence(
-            self.embed(codes), lengths, batch_first=True, enforce_sorted=False
-        )
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        embedded = self.embed(codes)
+        reversed_, _ = self.backwards(_reverse(embedded, lengths))
+        hidden = torch.cat([self.onward(embedded)[0], _reverse(reversed_, lengths)], 2)
         return self.spell(hidden).log_softmax(-1).transpose(0, 1)
+
+
+def _reverse(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return x (B, T, D) with the valid frames of each item in reverse; padding is any of them."""
+    index = (lengths[:, None] - 1 - torch.arange(x.shape[1])).clamp(min=0)
+    return x.gather(1, index[:, :, None].expand_as(x))
 
 
 @typechecked
