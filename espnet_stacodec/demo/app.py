@@ -11,8 +11,10 @@ The server keeps nothing: a page has the codes, and sends those back that it wan
 which codec it is of, `?codec=FINGERPRINT`. What fails is answered with JSON: `error`, one sentence.
 """
 
+import asyncio
 import importlib.resources
 import json
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -99,10 +101,19 @@ class _Demo:
         return HTMLResponse(self._page)
 
     async def encode(self, request: Request) -> Response:
+        return await _unless_closed(self._encode(request))
+
+    async def decode(self, request: Request) -> Response:
+        return await _unless_closed(self._decode(request))
+
+    async def stream(self, websocket: WebSocket) -> None:
+        await serve_recording(websocket, self.coder)
+
+    async def _encode(self, request: Request) -> Response:
         content = await self._body(request)
         return JSONResponse(await self.coder.run(self.coder.encode, content))
 
-    async def decode(self, request: Request) -> Response:
+    async def _decode(self, request: Request) -> Response:
         try:
             asked = json.loads(await self._body(request))
         except (ValueError, RecursionError) as error:
@@ -111,9 +122,6 @@ class _Demo:
             asked = {}
         audio = await self.coder.run(self.coder.decode, asked.get("codes"), asked.get("samples"))
         return Response(audio, media_type="application/octet-stream")
-
-    async def stream(self, websocket: WebSocket) -> None:
-        await serve_recording(websocket, self.coder)
 
     async def _body(self, request: Request) -> bytes:
         """Return what was sent.
@@ -133,6 +141,15 @@ class _Demo:
                     " taken here; encode it with `stacodec encode`.",
                 )
         return bytes(body)
+
+
+async def _unless_closed(answer: Coroutine[Any, Any, Response]) -> Response:
+    """Return an answer, or that there is none: Ctrl-C cancels what takes longer than it waits."""
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        said = {"error": "the server is being closed."}
+        return JSONResponse(said, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -134,9 +134,10 @@ class Inbox:
 
 
 async def serve_recording(websocket: WebSocket, coder: Coder) -> None:
-    """Encode and resynthesize one recording, until it ends or the page is gone."""
+    """Encode and resynthesize one recording, until it ends, or the page or the server is gone."""
     await websocket.accept()
-    with contextlib.suppress(WebSocketDisconnect):
+    # Ctrl-C closes the socket, and cancels what takes longer than the server waits.
+    with contextlib.suppress(WebSocketDisconnect, asyncio.CancelledError):
         try:
             await _serve(websocket, coder)
         except STACodecError as error:

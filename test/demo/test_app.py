@@ -1,17 +1,23 @@
 """What the page asks for: files, codes and recordings in, codes and audio out, and refusals."""
 
 import base64
+import contextlib
 import io
 import json
 import re
 import socket
+import threading
+import time
 import urllib.request
 
 import numpy as np
 import pytest
 import soundfile
+from serving import serving
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from espnet_stacodec.demo import limits
 
@@ -175,6 +181,32 @@ def test_a_page_that_is_closed_while_it_sends_is_no_error(addresses, kind, caplo
     with urllib.request.urlopen(f"http://{host}/") as answer:  # it goes on
         assert answer.status == 200
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_ctrl_c_while_something_is_sent_or_computed(apps, kind, spoken, caplog, monkeypatch):
+    monkeypatch.setattr("espnet_stacodec.demo.server.GRACE_SECONDS", 0)
+    computing = threading.Event()
+
+    def slow(*_):
+        computing.set()
+        time.sleep(1)
+
+    monkeypatch.setattr("espnet_stacodec.demo.live.LiveCoding.push", slow)
+    with contextlib.ExitStack() as pages:
+        with serving(apps[kind]) as host:
+            page = pages.enter_context(socket.create_connection(host.split(":")))
+            head = f"POST /encode HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\nRI"
+            page.sendall(head.encode())
+            if kind == "streaming":
+                origin = Origin(f"http://{host}")
+                live = pages.enter_context(connect(f"ws://{host}/stream", origin=origin))
+                live.send(spoken.tobytes())
+                assert computing.wait(20)
+            with urllib.request.urlopen(f"http://{host}/") as answer:  # all have arrived
+                assert answer.status == 200
+        answer = page.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503") and b"the server is being closed." in answer
+    assert "Traceback" not in caplog.text and "Exception" not in caplog.text
 
 
 def test_a_page_of_another_codec_is_told_to_load_again(client, codec, spoken):
