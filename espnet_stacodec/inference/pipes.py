@@ -35,6 +35,11 @@ SAMPLE = np.dtype("<i2")
 CODE = np.dtype("<u2")
 FULL_SCALE = 2**15
 READ_BYTES = 1 << 16
+# How files of audio begin, which recorders write where nobody asks them for raw samples.
+FILE_KINDS = {
+    **{b"RIFF": "WAV", b"RF64": "WAV", b"FORM": "AIFF", b".snd": "AU", b"caff": "CAF"},
+    **{b"fLaC": "FLAC", b"OggS": "Ogg"},
+}
 
 
 @typechecked
@@ -54,6 +59,7 @@ def encode_pipe(
 
     Raises:
         ConfigError: If the codec cannot stream, or its codes do not fit the format.
+        DataError: If it is a file of audio.
     """
     stream = codec.encoder_stream(n_codebooks)
     if max(codec.codebook_sizes) > END_MARK:
@@ -65,7 +71,7 @@ def encode_pipe(
     head = (MAGIC, VERSION, books, codec.sample_rate, codec.fingerprint.encode())
     _send(sink, HEADER.pack(*head))
     samples, rest = 0, b""
-    for came in _arriving(source):
+    for came in _raw(_arriving(source), codec.sample_rate):
         data = rest + came
         whole = len(data) // SAMPLE.itemsize * SAMPLE.itemsize
         piece, rest = np.frombuffer(data[:whole], SAMPLE), data[whole:]
@@ -95,7 +101,8 @@ def decode_pipe(codec: AudioCoding, source: BinaryIO, sink: BinaryIO) -> int:
     Raises:
         ConfigError: If the codec cannot stream.
         TokenError: If the codes are of another codec or out of range.
-        DataError: If it is no such stream, or it breaks off. What came before has been decoded.
+        DataError: If it is no such stream, it breaks off, or more follows its end. What came before
+            has been decoded.
     """
     stream = codec.decoder_stream()
     samples = 0
@@ -129,11 +136,16 @@ def _frames(source: BinaryIO, codec: AudioCoding) -> Iterator[tuple[torch.Tensor
         ended = int.from_bytes(data[: CODE.itemsize], "little") == END_MARK
         if ended and len(data) >= mark:
             length = int.from_bytes(data[CODE.itemsize : mark], "little")
-            if not length:
-                return
-            if len(data) >= mark + size:
-                last = np.frombuffer(data[mark : mark + size], CODE).astype(np.int64)
-                yield torch.from_numpy(last[:, None]), length
+            end = mark + size if length else mark
+            if len(data) >= end:
+                if length:
+                    last = np.frombuffer(data[mark:end], CODE).astype(np.int64)
+                    yield torch.from_numpy(last[:, None]), length
+                if data[end:] or next(arriving, b""):
+                    raise DataError(
+                        "more data follow the end of the codes; what came before has been decoded."
+                        " Decode streams that were joined one by one."
+                    )
                 return
         if not (came := next(arriving, b"")):
             raise DataError(
@@ -160,6 +172,22 @@ def _check_header(header: bytes, codec: AudioCoding) -> int:
             " it again with `stacodec encode --stream`."
         )
     return books
+
+
+def _raw(arriving: Iterator[bytes], sample_rate: int) -> Iterator[bytes]:
+    """Yield what arrives, unless it is a file of audio."""
+    first = b""
+    while len(first) < 4 and (came := next(arriving, b"")):
+        first += came
+    if kind := FILE_KINDS.get(first[:4]):
+        raise DataError(
+            f"the audio is a {kind} file, and a stream takes raw samples: 16-bit, little-endian,"
+            f" mono, at {sample_rate} Hz, as `arecord -t raw -f S16_LE -r {sample_rate}` and"
+            f" `sox IN -t raw -e signed -b 16 -c 1 -r {sample_rate} -` write them."
+        )
+    if first:
+        yield first
+    yield from arriving
 
 
 def _arriving(source: BinaryIO) -> Iterator[bytes]:

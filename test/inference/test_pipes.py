@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from causal_codecs import HOP, build_codec, cuts, speech
 
@@ -125,6 +126,30 @@ def test_what_is_no_stream_of_this_codec(codec, change, message):
     codes = encoded(codec, pcm(3 * HOP).tobytes())
     with pytest.raises(DataError, match=message):
         decoded(codec, change(codes))
+
+
+def test_files_are_no_raw_audio(codec):
+    for form in ("WAV", "FLAC", "OGG", "AIFF", "AU", "CAF", "RF64"):
+        content = io.BytesIO()
+        soundfile.write(content, pcm(1000), 16000, format=form)
+        for seed in range(3):
+            sink = io.BytesIO()
+            with pytest.raises(DataError, match=r"file, and a stream takes raw.*arecord -t raw"):
+                encode_pipe(codec, Pipe(content.getvalue(), seed), sink)
+            assert len(sink.getvalue()) == HEADER.size
+
+
+@pytest.mark.parametrize("samples", [0, 3 * HOP + 5])
+def test_joined_streams_and_other_data_after_the_end(codec, samples):
+    audio = pcm(samples)
+    codes = encoded(codec, audio.tobytes())
+    for more in (codes, b"\n"):
+        for pieces in ([codes + more], [codes, more]):
+            sink, source = io.BytesIO(), io.BytesIO()
+            source.read1 = lambda *_, left=pieces: left.pop(0) if left else b""  # type: ignore
+            with pytest.raises(DataError, match="more data follow the end.*one by one"):
+                decode_pipe(codec, source, sink)
+            assert len(sink.getvalue()) == 2 * samples
 
 
 def test_codes_out_of_range(codec):
