@@ -116,6 +116,7 @@ def run(
     """Parse `argv`, call `work(args)`, and end as `errors_in_one_sentence` says."""
     if not any(isinstance(action, argparse._SubParsersAction) for action in parser._actions):
         add_common_arguments(parser)
+    _open_closed_streams()
     args = parser.parse_args(argv)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s: %(message)s")
     # ESPnet's imports make torch say so at each start; it is nothing a user can change.
@@ -158,6 +159,17 @@ def errors_in_one_sentence(command: str, debug: bool = False) -> Iterator[None]:
             f"{command}: error: this user has no home folder; set HOME, or XDG_CACHE_HOME to the"
             " folder for caches."
         )
+
+
+def _open_closed_streams() -> None:
+    """Have nothing to read, and drop what is printed, where a shell closed a stream (`>&-`).
+
+    Python has no object for it then; and the next file that is opened would get what libraries
+    print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _sentence(error: Exception) -> str:

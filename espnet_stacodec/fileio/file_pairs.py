@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import logging
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from espnet_stacodec.errors import DataError, in_one_sentence
 
 STDIN = "-"
 LIST_ENDINGS = (".txt", ".lst")
+# Longest path that Linux takes (bytes), and what stands in no name that a person gave.
+LONGEST_PATH = 4096
+CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]")
 
 
 @dataclasses.dataclass
@@ -90,20 +94,24 @@ def _expand(given: Path | str) -> list[Path]:
     if str(given) == STDIN:
         # A text stream that a caller has put in its place has no buffer.
         content = getattr(sys.stdin, "buffer", sys.stdin).read()
-        return _paths(content if isinstance(content, bytes) else os.fsencode(content))
+        content = content if isinstance(content, bytes) else os.fsencode(content)
+        return _paths(content, "standard input", "; for raw audio or codes give --stream")
     path = Path(given)
     if path.suffix.lower() not in LIST_ENDINGS or path.is_dir():
         return [path]
     try:
-        return _paths(path.read_bytes())
+        return _paths(path.read_bytes(), given)
     except OSError as error:
         raise DataError(f"the list {in_one_sentence(error)}") from error
 
 
-def _paths(content: bytes) -> list[Path]:
+def _paths(content: bytes, where: Path | str, cure: str = "") -> list[Path]:
     """Return the paths of a list: one in each line, or separated as by `find -print0`."""
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\0" if b"\0" in content else b"\n")
-    return [Path(os.fsdecode(line)) for raw in lines if (line := raw.rstrip(b"\r")).strip()]
+    names = [line for raw in lines if (line := raw.rstrip(b"\r")).strip()]
+    if any(len(name) > LONGEST_PATH or CONTROL.search(name) for name in names):
+        raise DataError(f"{where}: this is no list of paths, a path in each line{cure}.")
+    return [Path(os.fsdecode(name)) for name in names]
 
 
 def _common_folder(named: Iterable[Path]) -> Path:

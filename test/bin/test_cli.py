@@ -86,6 +86,16 @@ def test_outputs_that_cannot_be_written(tool):
     os.close(writer)
 
 
+def test_streams_that_a_shell_closed(tool, tmp_path):
+    python = (
+        "print('a'); print('b', file=sys.stderr); sys.stdout.buffer.write(b'c');"
+        "Path(sys.argv[0]).with_name('read').write_bytes(sys.stdin.buffer.read() + b'nothing')"
+    )
+    run = ["bash", "-c", '"$@" <&- >&- 2>&-', "bash", *tool, python]
+    assert subprocess.run(run, check=False).returncode == 0
+    assert Path(tool[1]).with_name("read").read_text() == "nothing"
+
+
 def test_no_home(tool, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)

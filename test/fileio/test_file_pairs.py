@@ -91,6 +91,18 @@ def test_lists(tree, content, source, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(
+    "content", [b"RIFF\x24\0\0\0WAVEfmt \x10\0", b"\n" + b"a" * 5000, b"a.wav\n\x01\n"]
+)
+def test_what_is_no_list(tree, content, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(DataError, match=r"^standard input: this is no list.*give --stream\.$"):
+        pair_files(["-"], Path("out"), [".wav"], ".npz")
+    Path("take.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"^take\.txt: this is no list of paths.*each line\.$"):
+        pair_files(["take.txt"], Path("out"), [".wav"], ".npz")
+
+
 def test_lists_without_files(tree, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     with pytest.raises(DataError, match="-: there are no files in this list"):
