@@ -1,10 +1,13 @@
 """`stacodec encode --stream` and `decode --stream`: from standard input to standard output."""
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from espnet_stacodec.bin import _cli
 
 if TYPE_CHECKING:
     from espnet_stacodec.inference.audio_coding import AudioCoding
@@ -22,14 +25,27 @@ def encode(args: argparse.Namespace, source: Source) -> None:
     from espnet_stacodec.inference.pipes import encode_pipe
 
     codec = _codec(args, source)
-    encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
+    with _until_interrupted():
+        encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
 
 
 def decode(args: argparse.Namespace, source: Source) -> None:
     """Decode a stream of codes as it comes; see `encode`."""
     from espnet_stacodec.inference.pipes import decode_pipe
 
-    decode_pipe(_codec(args, source), sys.stdin.buffer, sys.stdout.buffer)
+    codec = _codec(args, source)
+    with _until_interrupted():
+        decode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer)
+
+
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """Say what Ctrl-C leaves of a stream, which cannot go on as work on files does."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstacodec: interrupted; the stream breaks off here.\n")
+        sys.exit(_cli.INTERRUPTED)
 
 
 def _codec(args: argparse.Namespace, source: Source) -> "AudioCoding":

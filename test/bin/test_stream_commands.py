@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from espnet_stacodec.bin.stacodec import main
 
 COMMAND = (sys.executable, "-m", "espnet_stacodec.bin.stacodec")
 READER_GONE = 141
+INTERRUPTED = 130
 
 
 def start(work: str, model: Path, **pipes) -> subprocess.Popen[bytes]:
@@ -91,6 +93,18 @@ def test_a_reader_that_goes_away_and_a_stalled_pipe(streaming_experiment, audio)
     assert encoder.wait(20) == READER_GONE
     said = encoder.stderr.read().decode()
     assert "was not read to the end" in said and "Traceback" not in said
+
+
+def test_ctrl_c_does_not_promise_to_go_on(streaming_experiment, audio):
+    encoder = start("encode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert encoder.stdin is not None and encoder.stdout is not None and encoder.stderr is not None
+    encoder.stdin.write(audio[:3200].tobytes())
+    encoder.stdin.flush()
+    assert encoder.stdout.read(8) == b"STACODES"
+    encoder.send_signal(signal.SIGINT)
+    assert encoder.wait(20) == INTERRUPTED
+    said = encoder.stderr.read().decode()
+    assert said.endswith("interrupted; the stream breaks off here.\n") and "go on" not in said
 
 
 @pytest.mark.parametrize(
