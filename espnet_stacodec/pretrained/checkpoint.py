@@ -22,6 +22,7 @@ from espnet_stacodec.fileio.files import fingerprint
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.parallel import default_float32
 from espnet_stacodec.pretrained.experiment import Experiment
+from espnet_stacodec.pretrained.finite import check_finite
 from espnet_stacodec.pretrained.precision import with_sums
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator"
 
     Raises:
         ConfigError: If the configuration has an option that the codec does not.
-        ModelError: If the checkpoint cannot be read, or its names or shapes do not fit.
+        ModelError: If the checkpoint cannot be read, its names or shapes do not fit, or it has
+            numbers that are not finite.
     """
     conf, where = experiment.codec_conf, experiment.label("config.yaml")
     checkpoint = experiment.label(experiment.model_file.name)
@@ -73,7 +75,7 @@ def inference_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
     """Return the weights that encoding and decoding need, by their names in ESPnet's model.
 
     Raises:
-        ModelError: If the file cannot be read.
+        ModelError: If the file cannot be read, or some of them are not finite.
     """
     is_ours = experiment.codec == "stacodec"
     kept = GENERATOR_PREFIX if is_ours else CODEC_PREFIX
@@ -82,6 +84,7 @@ def inference_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
         for name, value in all_weights(experiment).items()
         if name.startswith(kept) and not name.startswith(DISCRIMINATOR_PREFIX)
     }
+    check_finite(state, experiment.label(experiment.model_file.name))
     return with_sums(state) if is_ours else state
 
 

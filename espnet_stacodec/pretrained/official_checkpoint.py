@@ -15,6 +15,7 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ModelError
+from espnet_stacodec.pretrained.finite import check_finite
 
 CONFIG_KEY = "xp.cfg"
 # What the published implementation can vary and ours does not: section, option, only value.
@@ -85,14 +86,14 @@ def read_checkpoint(path: Path | str) -> Released:
 
     Raises:
         ModelError: If the file is none, is cut off, names a class that is not its configuration's,
-            or is of a model that this package does not have.
+            is of a model that this package does not have, or has weights that are not finite.
     """
     from omegaconf.errors import OmegaConfBaseException
 
     content = _load(Path(path))
     try:
         config, weights = content[CONFIG_KEY], content["best_state"]["model"]
-        return convert(config, weights)
+        released = convert(config, weights)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     # What is missing, is not a number, or has another shape than others.
@@ -103,6 +104,8 @@ def read_checkpoint(path: Path | str) -> Released:
         raise ModelError(
             f"{path}: not a checkpoint of the published STACodec ({lacks})."
         ) from error
+    check_finite(_used(weights), path)
+    return released
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -215,9 +218,13 @@ def _transformer_conf(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _used(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in weights.items() if not UNUSED.search(name)}
+
+
 def _convert_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the generator's state."""
-    left = {name: value for name, value in weights.items() if not UNUSED.search(name)}
+    left = _used(weights)
     state: dict[str, torch.Tensor] = {}
     for source, target in (
         (BOTTLENECK, "bottleneck."),

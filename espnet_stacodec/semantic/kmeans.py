@@ -114,6 +114,12 @@ class KMeans:
         if not Path(path).is_file():
             raise ModelError(f"{path}: the centroids are missing; extract the tokens (stage 3).")
         try:
-            return cls(torch.from_numpy(load_file(path)[CENTROIDS_KEY]))
+            centroids = load_file(path)[CENTROIDS_KEY]
         except (SafetensorError, KeyError) as error:
             raise ModelError(f"{path}: these are not centroids of k-means ({error}).") from error
+        if centroids.ndim != 2 or not np.isfinite(centroids).all():
+            raise ModelError(
+                f"{path}: its centroids, of shape {centroids.shape}, are not finite vectors; get"
+                " the file again, or extract the tokens again (stage 3)."
+            )
+        return cls(torch.from_numpy(centroids))

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from espnet_stacodec.errors import DataError, ModelError
 from espnet_stacodec.semantic.kmeans import KMeans
@@ -70,3 +71,7 @@ def test_centroids_that_are_missing_or_broken(tmp_path: Path) -> None:
     (tmp_path / "c.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(ModelError, match="not centroids"):
         KMeans.load(tmp_path / "c.safetensors")
+    for centroids in (torch.tensor([[0, torch.nan]]), torch.zeros(3)):
+        save_file({"centroids": centroids}, tmp_path / "c.safetensors")
+        with pytest.raises(ModelError, match=r"c\.safetensors: its centroids, of shape .*finite"):
+            KMeans.load(tmp_path / "c.safetensors")
