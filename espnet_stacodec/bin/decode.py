@@ -25,16 +25,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
-    from espnet_stacodec.evaluation.results import costs, write_results
+    from espnet_stacodec.evaluation.decoded_sets import write_decoded
     from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set, score_decoded
-    from espnet_stacodec.evaluation.summaries import summarize
     from espnet_stacodec.inference.audio_coding import load_once
 
-    summaries = {}
+    decoded_sets = {}
     with _cli.workers(args) as workers:
         families, recognition = _score.scoring_of(args, workers.device)
         codec = load_once(args.model, workers.own_device, args.model_file)
-        kbps = codec.bits_per_second(args.n_codebooks) / 1000
         for name in args.sets:
             job = SetToDecode(
                 model=args.model,
@@ -45,9 +43,9 @@ def _work(args: argparse.Namespace) -> None:
                 n_codebooks=args.n_codebooks,
             )
             decoded = decode_set(job, workers)
-            rows = score_decoded(job, decoded, families, workers, recognition)
-            summaries[name] = summarize(rows) | costs(rows, kbps)
-    sys.stdout.write(write_results(args.out_dir, f"Resynthesis with {args.model}", summaries))
+            decoded_sets[name] = score_decoded(job, decoded, families, workers, recognition)
+    title = f"Resynthesis with {args.model}"
+    sys.stdout.write(write_decoded(args.out_dir, title, decoded_sets, codec, args.n_codebooks))
 
 
 def _tokens(needed: bool, semantic_dir: Path | None, name: str) -> Path | None:

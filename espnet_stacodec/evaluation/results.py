@@ -11,6 +11,7 @@ from espnet_stacodec.evaluation.summaries import RATES, Row
 from espnet_stacodec.fileio.files import write_text
 from espnet_stacodec.fileio.markdown import markdown_table
 
+RESULTS_NAME, TABLE_NAME = "results.json", "RESULTS.md"
 # Of stage 6, beside the metrics.
 COSTS = {
     "kbps": Metric("kbit/s", 2, None),
@@ -50,6 +51,7 @@ def write_results(
     title: str,
     summaries: Mapping[str, Mapping[str, Any]],
     differences: Mapping[str, Mapping[str, Any]] | None = None,
+    codec: str | None = None,
 ) -> str:
     """Write RESULTS.md and results.json (one line) into `folder`; return the tables.
 
@@ -58,17 +60,20 @@ def write_results(
         title: What was scored.
         summaries: The summary of each set or system.
         differences: Of pairs of systems, by name; see `summaries.compare`.
+        codec: Fingerprint of the codec that resynthesized all sets, if it is one.
     """
     sections = [f"# {title}", _table(summaries), *_notes(summaries)]
     if differences:
         sections += ["## Paired differences", _difference_table(differences)]
         sections.append("Over the same utterances; in bold where the 95 % interval excludes zero.")
     table = "\n\n".join(sections) + "\n"
-    content = {"title": title, "sets": summaries}
+    content: dict[str, Any] = {"title": title, "sets": summaries}
     if differences:
         content["differences"] = differences
-    write_text(folder / "results.json", json.dumps(content) + "\n")
-    write_text(folder / "RESULTS.md", table)
+    if codec is not None:
+        content["codec"] = codec
+    write_text(folder / RESULTS_NAME, json.dumps(content) + "\n")
+    write_text(folder / TABLE_NAME, table)
     return table
 
 

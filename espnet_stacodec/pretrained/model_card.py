@@ -1,9 +1,11 @@
 """The README of a packed experiment: what a hub and its visitors read."""
 
 import dataclasses
+import json
 import logging
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -119,12 +121,23 @@ def describe(experiment: Experiment, generator: "STACodecGenerator | BuiltinGene
     )
 
 
+def _scored_codec(folder: Path) -> str | None:
+    """Return the fingerprint of the codec whose scores stage 6 wrote into a folder, if known."""
+    results = folder / "results.json"
+    if results.exists():
+        codec = json.loads(results.read_text(encoding="utf-8")).get("codec")
+        if codec is not None:
+            return codec
+    # Of an earlier version of this package, which scored what it had just decoded.
+    first = next(folder.glob("*/codes/*.npz"), None)
+    return None if first is None else Codes.load(first).fingerprint
+
+
 def _scores(experiment: Experiment, fingerprint: str) -> str | None:
     """Return the table of stage 6 whose codes were made by this very codec, if there is one."""
     tables = sorted(experiment.folder.glob("decode*/RESULTS.md"))
     for table in tables:
-        first = next(table.parent.glob("*/codes/*.npz"), None)
-        if first is not None and Codes.load(first).fingerprint == fingerprint:
+        if _scored_codec(table.parent) == fingerprint:
             # The card has a title already.
             return "#" + table.read_text(encoding="utf-8")
     if tables:

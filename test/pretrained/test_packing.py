@@ -192,6 +192,16 @@ def test_scores_of_an_earlier_best_model_are_left_out(folder, tmp_path, caplog):
     assert "(found: decode/RESULTS.md)" in caplog.text
 
 
+def test_the_card_believes_the_results_not_what_another_codec_left_beside_them(folder, tmp_path):
+    decoded(folder, "decode", not_best(folder))
+    fingerprint = AudioCoding.from_pretrained(folder).fingerprint
+    (folder / "decode" / "results.json").write_text(json.dumps({"sets": {}, "codec": fingerprint}))
+    pack(folder, tmp_path / "x.zip")
+    pack(folder, tmp_path / "y.zip", not_best(folder))
+    assert "| scores of decode |" in card_of(tmp_path / "x.zip")[1]
+    assert "| scores of" not in card_of(tmp_path / "y.zip")[1]
+
+
 def test_the_card_says_only_what_is_known(folder, tmp_path):
     pack(folder, tmp_path / "x.zip")
     head, text = card_of(tmp_path / "x.zip")

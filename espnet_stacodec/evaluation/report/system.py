@@ -13,6 +13,7 @@ import torch
 
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import StageError
+from espnet_stacodec.evaluation.results import RESULTS_NAME
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, require
 from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
@@ -72,9 +73,19 @@ class System:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The scores of the set."""
-        path = require(self.folder / self.decode / "results.json", STAGE_6)
-        return json.loads(path.read_text(encoding="utf-8"))["sets"].get(self.dataset, {})
+        """The scores of the set.
+
+        Raises:
+            StageError: If there are none, e.g. as another codec decoded it.
+        """
+        path = require(self.folder / self.decode / RESULTS_NAME, STAGE_6)
+        sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
+        if self.dataset not in sets:
+            raise StageError(
+                f"{path}: there are no scores of {self.dataset} in it, only of {', '.join(sets)};"
+                " decode the set again (stage 6)."
+            )
+        return sets[self.dataset]
 
     @cached_property
     def recipe(self) -> Path:
@@ -168,5 +179,5 @@ class System:
 
 def datasets_of(folder: Path, decode: str) -> Sequence[str]:
     """Return the sets that an experiment has decoded."""
-    path = require(folder / decode / "results.json", STAGE_6)
+    path = require(folder / decode / RESULTS_NAME, STAGE_6)
     return list(json.loads(path.read_text(encoding="utf-8"))["sets"])
