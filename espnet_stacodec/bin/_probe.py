@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="CODES",
-        help="folders of .npz files, codes.scp, semantic.scp, or a text of '<name> <token> ...'",
+        help="folders of .npz files, or such files; codes.scp, semantic.scp, or a text of"
+        " '<name> <token> ...'",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.set_defaults(work=_score)
-    kinds = "a folder of audio files, or one with wav.scp, or a list .scp"
+    kinds = "a folder of audio files, or one with wav.scp, a list .scp, or an audio file"
     parser.add_argument("reference", type=Path, metavar="REF", help=f"originals: {kinds}")
     parser.add_argument(
         "estimates",

@@ -39,7 +39,7 @@ class AudioSet:
 
         Args:
             place: A folder with a wav.scp, and perhaps utt2spk and text beside it; a list like
-                wav.scp; or a folder of audio files of any tree.
+                wav.scp; a folder of audio files of any tree; or one audio file.
 
         Raises:
             DataError: If there is no audio, or two files have the same name.
@@ -56,7 +56,11 @@ class AudioSet:
             return cls(_files_of(place))
         if place.suffix == ".scp" and place.is_file():
             return cls(read_scp(place))
-        raise DataError(f"{place}: neither a folder of audio nor a list of it (.scp).")
+        if place.suffix.lower() in AUDIO_ENDINGS and place.is_file():
+            return cls({place.stem: str(place)})
+        raise DataError(
+            f"{place}: neither a folder of audio nor a list of it (.scp) nor an audio file."
+        )
 
     def with_speakers(self, rule: str) -> "AudioSet":
         """Return the set with speakers found in the names; see `data_prep.folder.speakers_of`."""

@@ -87,8 +87,9 @@ def read_place(place: Path) -> CodeSet:
     """Read codes or tokens.
 
     Args:
-        place: A folder of .npz files (of `stacodec encode`, named by their paths below it), a list
-            codes.scp of such files or semantic.scp of arks, or a text of `<name> <token> ...`.
+        place: A folder of .npz files (of `stacodec encode`, named by their paths below it), one
+            such file, a list codes.scp of them or semantic.scp of arks, or a text of
+            `<name> <token> ...`.
 
     Returns:
         The set. Files do not say how long a frame is: that of .npz files is found from the lengths
@@ -110,6 +111,8 @@ def _read(place: Path) -> tuple[dict[str, np.ndarray], float]:
         if pairs.failures:
             raise DataError(next(iter(pairs.failures.values())))
         return _read_files({out.as_posix(): str(path) for path, out in pairs.outputs.items()})
+    if place.suffix == ".npz":
+        return _read_files({place.stem: str(place)})
     entries = read_scp(place)
     first = next(iter(entries.values()))
     if first.endswith(".npz"):

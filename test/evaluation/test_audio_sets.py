@@ -28,6 +28,13 @@ def test_names_are_paths_without_endings(tmp_path):
     assert pairs["b/x"].estimate.endswith("other/b/x.mp3")
 
 
+def test_a_single_file(tmp_path):
+    folder = make(tmp_path / "ä b", "a/x.y.WAV")
+    assert AudioSet.open(folder / "a/x.y.WAV").audio == {"x.y": f"{folder}/a/x.y.WAV"}
+    with pytest.raises(DataError, match=r"x\.wav: neither a folder of audio nor a list of it"):
+        AudioSet.open(folder / "x.wav")
+
+
 def test_a_data_directory_brings_speakers_and_transcripts(tmp_path):
     audio = make(tmp_path, "a.wav", "b.wav")
     write_scp(tmp_path / "wav.scp", {name: audio / f"{name}.wav" for name in "ab"})

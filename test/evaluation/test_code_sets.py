@@ -27,6 +27,12 @@ def test_folders_of_codes(tmp_path):
     assert read_code_set([tmp_path / "codes.scp"]).frame_rate_hz == 50
 
 
+def test_a_single_file(tmp_path):
+    save(tmp_path / "s ä" / "a.npz", [[1, 2, 3], [4, 5, 6]], 930)
+    found = read_place(tmp_path / "s ä" / "a.npz")
+    assert list(found.codes) == ["a"] and found.frame_rate_hz == read_place(tmp_path).frame_rate_hz
+
+
 def test_lists_of_tokens(tmp_path):
     (tmp_path / "tokens").write_text("a 3 1 2\nb 0\n")
     found = read_code_set([tmp_path / "tokens"])
