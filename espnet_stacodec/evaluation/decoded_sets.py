@@ -40,7 +40,8 @@ def write_decoded(
         n_codebooks: How many codebooks were kept; None for all.
     """
     kept = n_codebooks or codec.n_codebooks
-    rows = _earlier(folder, codec.fingerprint, kept) | dict(decoded)
+    earlier = _earlier(folder, codec.fingerprint, kept)
+    rows = {name: earlier[name] for name in earlier if name not in decoded} | dict(decoded)
     order = [name for name in _order(folder) if name in rows]
     kbps = codec.bits_per_second(n_codebooks) / 1000
     summaries = {

@@ -122,6 +122,9 @@ def test_the_command_twice_and_with_another_checkpoint(toy_task, plain_experimen
     command.main([*options, "--sets", "train"])
     both = sets()
     assert list(both) == ["valid", "train"] and both["valid"] == once["valid"]
+    (out / "results.json").unlink()
+    command.main([*options, "--sets", "valid", "train"])  # not by their names
+    assert sets() == both and list(sets()) == ["valid", "train"]
     best = folder / "valid.mel_loss.best.pth"
     state = torch.load(best, weights_only=True)
     state["codec.generator.decoder.model.0.conv.conv.bias"] += 1
