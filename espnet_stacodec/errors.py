@@ -68,5 +68,7 @@ def in_one_sentence(error: BaseException) -> str:
     """Return the message of an error, without Python's notation for errors of files."""
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split())
-    where = f"{error.filename}: " if error.filename else ""
+    # Of a file that is moved, where to: it has the name that somebody gave.
+    named = error.filename2 or error.filename
+    where = f"{named}: " if named else ""
     return f"{where}{error.strerror}{CURES.get(error.errno, '')}."

@@ -127,6 +127,7 @@ def test_bugs_are_shown_whole(tool):
         (DataError("a:\nb."), "a: b."),
         (OSError("a sentence"), "a sentence"),
         (OSError(13, "Permission denied", "file"), "file: Permission denied."),
+        (OSError(21, "Is a directory", ".tmp-1", None, "page"), "page: Is a directory."),
         (OSError(28, "Full"), "Full; free some space and run it again."),
     ],
 )
