@@ -10,6 +10,7 @@ import jinja2
 from typeguard import typechecked
 
 from espnet_stacodec import __version__
+from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.evaluation.report import figures, plots, selection, versions
 from espnet_stacodec.evaluation.report.cards import CHIPS, make_cards
@@ -40,7 +41,9 @@ def write_report(
     Raises:
         StageError: If an experiment was not decoded, or its originals are not found.
         DataError: If systems share no utterance, or one is given twice.
+        ConfigError: If `curve_utterances` is below 1.
     """
+    whole_number("curve_utterances", curve_utterances, 1)
     names = names_apart([system.folder for system in systems])
     systems = [
         dataclasses.replace(system, label=name) for system, name in zip(systems, names, strict=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from espnet_stacodec.errors import DataError, StageError
+from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
 from espnet_stacodec.evaluation.report.page import MAX_BYTES, shared_utterances
 from espnet_stacodec.evaluation.report.system import System
@@ -42,6 +42,15 @@ def test_the_same_page_comes_out_again(systems, pages, tmp_path):
     with Workers(1) as workers:
         again = write_report(systems[:1], tmp_path / "again.html", workers, 2)
     assert again.read_bytes() == pages[0].read_bytes()
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_curves_of_no_utterances_are_refused(systems, tmp_path, number):
+    from espnet_stacodec.evaluation.report.page import write_report
+    from espnet_stacodec.parallel import Workers
+
+    with Workers(1) as workers, pytest.raises(ConfigError, match=rf"curve_utterances {number} is"):
+        write_report(systems[:1], tmp_path / "page.html", workers, number)
 
 
 def test_the_chosen_span_the_range():
