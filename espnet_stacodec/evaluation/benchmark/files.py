@@ -87,5 +87,5 @@ def _decode(folder: Path, workers: int) -> None:
 STAGES: dict[str, Callable[[Path, int], None]] = {
     "2, formatting": _format,
     "3, tokens of mfcc": _tokenize,
-    "6, resynthesis and scores": _decode,
+    "6, resynthesis": _decode,
 }
