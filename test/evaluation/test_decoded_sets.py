@@ -18,7 +18,13 @@ from espnet_stacodec.evaluation.report.system import System
 from espnet_stacodec.fileio.files import write_text
 from espnet_stacodec.inference.audio_coding import load_once
 
-ROW = {"utt": "a", "speaker": None, "status": "ok", "num_samples": 16000, "sample_rate": 16000}
+ROW: dict[str, Any] = {
+    "utt": "a",
+    "speaker": None,
+    "status": "ok",
+    "num_samples": 16000,
+    "sample_rate": 16000,
+}
 ROW |= {"encode_seconds": 0.1, "decode_seconds": 0.2}
 
 
@@ -32,7 +38,7 @@ def scored(tmp_path: Path, plain: AudioCoding):
         for part in ("decoded.jsonl", "codes.scp", "wav.scp"):
             write_text(folder / part, "a\n")
         write_text(folder / "scores.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        made = {"data": {"codec": plain.fingerprint}}
+        made: dict[str, Any] = {"data": {"codec": plain.fingerprint}}
         made |= {"configuration": {"n_codebooks": n_codebooks or plain.n_codebooks}}
         write_text(folder / "provenance.yaml", yaml.safe_dump(made))
         table = write_decoded(tmp_path, "T", {name: rows}, plain, n_codebooks)
