@@ -105,6 +105,7 @@ class DecoderStream(Stream[DecoderStreams]):
         >>> player.flush()              # it can be used again
     """
 
+    @typechecked
     def push(self, codes: CodeArray) -> torch.Tensor:
         """Decode the next codes (n, t); see `DecoderStreams.push`. Returns (t * hop,)."""
         return self._streams.push([codes])[0]

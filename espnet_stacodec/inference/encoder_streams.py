@@ -150,6 +150,7 @@ class EncoderStream(Stream[EncoderStreams]):
         >>> codes = stream.flush()        # the rest; the stream can be used again
     """
 
+    @typechecked
     def push(self, samples: Wave) -> torch.Tensor:
         """Encode the next samples (N,); see `EncoderStreams.push`. Returns (n_codebooks, t)."""
         return self._streams.push([samples])[0]
