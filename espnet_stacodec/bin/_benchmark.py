@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PART,...",
         help=f"which parts to measure: {', '.join(BENCHMARKS)} (default: all)",
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="to code (default: 10)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="to code; streams: at most 2 (default: 10)"
+    )
     parser.add_argument(
         "--minutes", type=float, default=20.0, help="of tokens and files (default: 20)"
     )

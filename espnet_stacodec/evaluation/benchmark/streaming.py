@@ -64,8 +64,8 @@ def compare(seconds: float, repeats: int) -> str:
     headings = ["networks", "precision", "work", "way", "real-time factor", "ratio"]
     return (
         markdown_table(headings, rows)
-        + "\n\nOn one thread; of several streams together, per stream. Ratios are to the whole at"
-        + " once.\n"
+        + f"\n\nOf {min(seconds, LONGEST_SECONDS):g} s of noise, on one thread; of several streams"
+        + " together, per stream. Ratios are to the whole at once.\n"
         + "".join(notes)
     )
 

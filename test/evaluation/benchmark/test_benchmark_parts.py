@@ -99,6 +99,9 @@ def test_streaming(small, monkeypatch):
     assert columns(table, "ratio")[0] == "1.00"
     assert all(float(factor) > 0 for factor in columns(table, "real-time factor"))
     assert "tiny: 0 million parameters; a stream remembers 0." in table
+    assert "Of 0.2 s of noise, on one thread" in table
+    monkeypatch.setattr(streaming, "LONGEST_SECONDS", 0.1)
+    assert "Of 0.1 s of noise" in streaming.compare(10.0, 1)  # what it took, not what was asked for
 
 
 def test_the_streaming_sizes_are_those_of_the_configuration():
