@@ -15,6 +15,7 @@ from espnet_stacodec.evaluation.resynthesis import DECODED_NAME
 from espnet_stacodec.evaluation.score_sets import SCORES_NAME, read_rows
 from espnet_stacodec.evaluation.summaries import Row, summarize
 from espnet_stacodec.fileio.provenance import PROVENANCE_NAME
+from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.inference.computing import Computing
 
 OUTPUTS = (DECODED_NAME, "codes.scp", "wav.scp", SCORES_NAME, PROVENANCE_NAME)
@@ -40,15 +41,17 @@ def write_decoded(
         n_codebooks: How many codebooks were kept; None for all.
     """
     kept = n_codebooks or codec.n_codebooks
-    earlier = _earlier(folder, codec.fingerprint, kept)
-    rows = {name: earlier[name] for name in earlier if name not in decoded} | dict(decoded)
-    order = [name for name in _order(folder) if name in rows]
     kbps = codec.bits_per_second(n_codebooks) / 1000
-    summaries = {
-        name: summarize(rows[name]) | costs(rows[name], kbps)
-        for name in dict.fromkeys([*order, *rows])
-    }
-    return write_results(folder, title, summaries, codec=codec.fingerprint)
+    # Of two calls at once for two sets, the later one has both.
+    with exclusive(folder):
+        earlier = _earlier(folder, codec.fingerprint, kept)
+        rows = {name: earlier[name] for name in earlier if name not in decoded} | dict(decoded)
+        order = [name for name in _order(folder) if name in rows]
+        summaries = {
+            name: summarize(rows[name]) | costs(rows[name], kbps)
+            for name in dict.fromkeys([*order, *rows])
+        }
+        return write_results(folder, title, summaries, codec=codec.fingerprint)
 
 
 def _earlier(folder: Path, fingerprint: str, n_codebooks: int) -> dict[str, Sequence[Row]]:

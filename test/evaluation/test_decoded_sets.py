@@ -13,9 +13,11 @@ import yaml
 from espnet_stacodec import AudioCoding
 from espnet_stacodec.bin import decode as command
 from espnet_stacodec.errors import StageError
+from espnet_stacodec.evaluation import decoded_sets
 from espnet_stacodec.evaluation.decoded_sets import write_decoded
 from espnet_stacodec.evaluation.report.system import System
 from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.inference.audio_coding import load_once
 
 ROW: dict[str, Any] = {
@@ -105,6 +107,18 @@ def test_results_that_cannot_be_read_do_no_harm(scored, tmp_path):
     for content in ("", "{}", "[]"):
         write_text(tmp_path / "results.json", content)
         assert stois(scored("dev", 0.6)) == {"dev": 0.6, "test": 0.5}
+
+
+def test_one_call_at_a_time_writes(scored, tmp_path, monkeypatch):
+    write = decoded_sets.write_results
+
+    def locked(folder: Path, *args: Any, **kwargs: Any) -> str:
+        with pytest.raises(StageError, match="is writing here"), exclusive(folder, wait=False):
+            pass
+        return write(folder, *args, **kwargs)
+
+    monkeypatch.setattr(decoded_sets, "write_results", locked)
+    assert stois(scored("test", 0.5)) == {"test": 0.5}
 
 
 def test_a_page_of_a_set_without_scores_says_so(scored, tmp_path):
