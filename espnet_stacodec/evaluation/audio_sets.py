@@ -26,11 +26,13 @@ class AudioSet:
             folder its path below the folder without the ending, e.g. `speaker/a`.
         speakers: Speaker of each; empty where they are not known.
         texts: Transcripts of some; empty where there are none.
+        is_file: Whether it is one file, which was given itself.
     """
 
     audio: Mapping[str, str]
     speakers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_file: bool = False
 
     @classmethod
     @typechecked
@@ -57,10 +59,16 @@ class AudioSet:
         if place.suffix == ".scp" and place.is_file():
             return cls(read_scp(place))
         if place.suffix.lower() in AUDIO_ENDINGS and place.is_file():
-            return cls({place.stem: str(place)})
+            return cls({place.stem: str(place)}, is_file=True)
         raise DataError(
             f"{place}: neither a folder of audio nor a list of it (.scp) nor an audio file."
         )
+
+    def named_for(self, originals: "AudioSet") -> Mapping[str, str]:
+        """Return the audio by the names that its originals have: its own, but of file and file."""
+        if self.is_file and originals.is_file:
+            return dict(zip(originals.audio, self.audio.values(), strict=True))
+        return self.audio
 
     def with_speakers(self, rule: str) -> "AudioSet":
         """Return the set with speakers found in the names; see `data_prep.folder.speakers_of`."""

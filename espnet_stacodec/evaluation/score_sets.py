@@ -197,7 +197,7 @@ def score_systems(
     rows = {
         system.name: score_set(
             originals,
-            AudioSet.open(system.place).audio,
+            AudioSet.open(system.place).named_for(originals),
             out_dir / system.name,
             families,
             workers,

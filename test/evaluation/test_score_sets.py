@@ -51,6 +51,14 @@ def test_two_folders_and_their_difference(folders, capsys):
     assert [row["speaker"] for row in rows] == ["s", "s", "t", "t"]
 
 
+def test_two_files_are_a_pair_whatever_their_names(folders):
+    (folders / "good/s/a.wav").rename(folders / "resynthesized.wav")
+    files = [str(folders / "ref/s/a.wav"), str(folders / "resynthesized.wav")]
+    main(["score", *files, "--out", str(folders / "out"), "--metrics", "si_sdr"])
+    (row,) = read_rows(folders / "out" / "resynthesized.wav" / "scores.jsonl")
+    assert row["utt"] == "a" and row["si_sdr"] > 30
+
+
 def test_words_and_other_programs(folders, monkeypatch):
     heard = {"ref": "hello there", "good": "hello there", "bad": "hello bear"}
     monkeypatch.setattr(
