@@ -36,8 +36,8 @@ def describe_books(codes: CodeSet) -> list[BookStatistics]:
     """Return the statistics of each codebook.
 
     Entropies are what coding really costs: the frequencies are those of the other half of the
-    utterances. Those of the same utterances would flatter: of few utterances nearly every pair of
-    codes is seen once, and looks as if it could be predicted.
+    utterances, or of the only one. Those of the same frames would flatter: of few utterances nearly
+    every pair of codes is seen once, and looks as if it could be predicted.
     """
     found = []
     for book, size in enumerate(codes.sizes):
@@ -70,8 +70,13 @@ def bitrates(codes: CodeSet, books: Sequence[BookStatistics]) -> dict[str, float
 
 
 def _cross_entropy(streams: Sequence[np.ndarray], size: int, order: int) -> float:
-    """Return bits a code, each half of the utterances coded with the frequencies of the other."""
-    halves = [streams[::2], streams[1::2] or streams[::2]]
+    """Return bits a code, each half of the utterances coded with the frequencies of the other.
+
+    The halves of a single utterance are its beginning and its end.
+    """
+    if len(streams) == 1:
+        streams = np.array_split(streams[0], 2)
+    halves = [streams[::2], streams[1::2]]
     bits = total = 0.0
     for known, coded in (halves, halves[::-1]):
         model = _Frequencies(known, size)

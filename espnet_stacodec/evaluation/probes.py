@@ -148,10 +148,10 @@ def write_probe(folder: Path, title: str, found: Mapping[str, Any]) -> str:
     sections = [f"# {title}", _books(found)]
     kbps = found["kbps"]
     sections.append(
-        f"{found['utterances']} utterances, {found['frame_rate_hz']:g} frames per second:"
+        f"Of {found['utterances']} utterances, at {found['frame_rate_hz']:g} frames per second:"
         f" {kbps['nominal']:.2f} kbit/s nominal, {kbps['order_0']:.2f} with an entropy coder that"
         f" knows how frequent each code is, {kbps['order_1']:.2f} if it knows the code before, too"
-        " (frequencies of the other half of the utterances)."
+        " (frequencies of the other half of them)."
     )
     for name, rows in found["information"].items():
         cells = [

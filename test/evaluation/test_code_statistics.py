@@ -46,10 +46,14 @@ def test_codes_that_are_held_are_cheap_once_the_last_is_known():
 def test_few_utterances_do_not_flatter():
     """1000 random codes of 1024: nearly every pair is seen once, and says nothing of others."""
     rng = np.random.default_rng(0)
-    book = describe_books(code_set([rng.integers(1024, size=500) for _ in range(2)], sizes=[1024]))
-    assert book[0].entropy_1 > 9.5
+    streams = [rng.integers(1024, size=500) for _ in range(2)]
+    for few in (streams, [np.concatenate(streams)]):
+        (book,) = describe_books(code_set(few, sizes=[1024]))
+        assert book.entropy_0 > 9.5 and book.entropy_1 > 9.5
 
 
 def test_one_utterance_is_enough():
     book = describe_books(code_set([np.array([1, 1, 1])], sizes=[2]))[0]
     assert book.dead == 1 and 0 < book.entropy_0 < 1
+    alone = describe_books(code_set([np.array([1])], sizes=[2]))[0]
+    assert alone.used == 1 and alone.entropy_0 == 1
