@@ -145,7 +145,7 @@ def test_keys_of_a_variant():
 
 def known_keys() -> Mapping[str, Callable | None]:
     """Return every key of a codec's configuration, with what reads what is below it."""
-    below = {
+    below: Mapping[str, Callable] = {
         "codebook": Codebook,
         "bottleneck": Bottleneck,
         "transformer": Bottleneck,

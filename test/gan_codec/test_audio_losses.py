@@ -1,6 +1,7 @@
 """Losses of generated audio: worked by hand, with stand-ins for spectra and discriminator."""
 
 import types
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,8 @@ def pair():
 
 
 def build(adversary=True, stft=None):
-    return AudioLosses(Spectral(), stft, Discriminator(), adversary)
+    stand_ins: dict[str, Any] = {"mel": Spectral(), "stft": stft, "discriminator": Discriminator()}
+    return AudioLosses(**stand_ins, adversary=adversary)
 
 
 def whole(lengths):

@@ -153,7 +153,7 @@ def test_k_means_keeps_the_features_it_has(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module.KMeans, "fit", interrupt)
         extract(config, dump_dir, "train", ["test"], tmp_path / "out")
-    monkeypatch.setattr(module, "_write_features", interrupt)
+    monkeypatch.setattr(module, "write_features", interrupt)
     extract(config, dump_dir, "train", ["test"], tmp_path / "out")
     for name in ("tokenizer.yaml", "centroids.safetensors"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -1,6 +1,7 @@
 """The variants of the codec through the task: what is trained, saved, and needed afterwards."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -100,13 +101,9 @@ def test_distillation_learns_from_features_cut_as_the_audio_is(toy_task, tmp_pat
             utt: np.stack([ids, 0 * ids], 1)[: len(ids) - index % 2].astype(np.float32)
             for index, (utt, ids) in enumerate(tokens.items())
         }
-        write_arks(
-            folder / part / "features/features.scp",
-            dict.fromkeys(features, 0),
-            "",
-            lambda ids, features=features: (features[utt] for utt in ids),
-            np.float32,
-        )
+        place = folder / part / "features/features.scp"
+        made = partial(map, features.__getitem__)
+        write_arks(place, dict.fromkeys(features, 0), "", made, np.float32)
         streams[f"{part}_data_path_and_name_and_type"] = [
             [str(toy_task.folder / "dump/raw" / part / "wav.scp"), "audio", "sound"],
             [str(folder / part / "semantic.scp"), "semantic", "kaldi_ark"],
