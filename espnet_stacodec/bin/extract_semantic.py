@@ -55,7 +55,10 @@ def extract(args: argparse.Namespace) -> None:
             if getattr(args, name) is not None:
                 raise ConfigError(f"--{name}: precomputed tokens have no checkpoint; remove it.")
         if args.features_of:
-            raise ConfigError("--features_of: precomputed tokens have no features; remove it.")
+            raise ConfigError(
+                "--features_of: precomputed tokens have no features; leave it (--keep_features of a"
+                " recipe) out."
+            )
         tag = TokenizerInfo.read(args.semantic_tokens).tag
     else:
         config = UpstreamConfig.read(args.config, args.path_or_url, args.hub_revision)

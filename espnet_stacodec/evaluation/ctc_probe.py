@@ -42,8 +42,8 @@ class _Speller(nn.Module):
     def __init__(self, codes: int, characters: int) -> None:
         super().__init__()
         self.embed = nn.Sequential(nn.Embedding(codes, WIDTH), nn.Dropout(DROPOUT))
-        # Not one that is bidirectional: packed, which padding needs, torch trains it at a third of
-        # the speed.
+        # Not one that is bidirectional: packed, which padding needs, torch trains it at a quarter
+        # of the speed.
         self.onward = nn.LSTM(WIDTH, WIDTH, batch_first=True)
         self.backwards = nn.LSTM(WIDTH, WIDTH, batch_first=True)
         self.spell = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * WIDTH, characters))

@@ -98,10 +98,8 @@ def check_token_files(
     if tokenizer_folder is None:
         return
     expected = TokenizerInfo.read(tokenizer_folder).fingerprint
-    levels = {
-        "semantic": 1,
-        "features": 2,
-    }  # dump/semantic/<tag>/<set>/{semantic.scp,features/*.scp}
+    # The tokenizer lies above dump/semantic/<tag>/<set>/{semantic.scp,features/features.scp}.
+    levels = {"semantic": 1, "features": 2}
     for path, name, _ in data_paths:
         beside = Path(path).parents[levels[name]] if name in levels else None
         if beside is not None and (beside / INFO_NAME).exists():
