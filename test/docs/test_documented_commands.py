@@ -27,7 +27,7 @@ READER_STAGES = ROOT / "egs2/TEMPLATE/codes_to_text.sh"
 # Scripts without options of their own; the last one is ESPnet's.
 SCRIPTS = (
     *("tools/test.sh", "tools/test_lowest.sh", ".ci/run", "tools/link_espnet.sh"),
-    *("egs2/folder/codec1/run_small.sh", "egs2/folder/codec1/ship_small.sh"),
+    *("egs2/folder/codec1/run_shipped.sh", "egs2/folder/codec1/ship.sh"),
     "egs2/librispeech/codec1/run_miniature.sh",
     "../TEMPLATE/asr2/setup.sh",
 )

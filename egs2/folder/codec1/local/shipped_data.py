@@ -1,6 +1,6 @@
-"""Link the recordings that the codec `small` is trained on, and list those it is judged on.
+"""Link the recordings that shipped codecs are trained on, and list those they are judged on.
 
-small_data.py DATA AUDIO_DIR TEST_SET: DATA holds voices/{train,dev}/SPEAKER/*.flac,
+shipped_data.py DATA AUDIO_DIR TEST_SET: DATA holds voices/{train,dev}/SPEAKER/*.flac,
 LibriSpeech/train-clean-100/9101 (LJSpeech's reader) and slurp/ in SLURP's layout. AUDIO_DIR gets a
 folder for each speaker; the speakers of slurp are not known, and its recordings are in one folder.
 TEST_SET gets the data directory of voices/dev.
