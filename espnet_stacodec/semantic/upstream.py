@@ -92,10 +92,7 @@ class Upstream(abc.ABC):
         self.device = torch.device(device)
         with default_float32():
             self._load()
-        # Noise, because silence makes models that normalize their input divide by zero.
-        generator = torch.Generator().manual_seed(0)
-        probe = 0.1 * torch.randn(PROBE_SAMPLES, generator=generator, dtype=torch.float32)
-        probe = probe.to(self.device)
+        probe = _probe().to(self.device)
         blocks = Blocks(self._network, config.layer)
         with torch.inference_mode(), quiet_models(), blocks.observed():
             states = self._hidden_states(probe)
@@ -108,7 +105,7 @@ class Upstream(abc.ABC):
         self.feature_dim = state.shape[-1]
         self._group = self._frames_per_token(len(state))
         self._skip_blocks(blocks, probe, states)
-        self._together: bool | None = None  # not known yet
+        self._is_same_together: bool | None = None  # not known yet
 
     @property
     def _network(self) -> nn.Module:
@@ -204,25 +201,41 @@ class Upstream(abc.ABC):
         """Return the features of each of several utterances of similar length.
 
         They are computed together only where that gives what each gives alone: padding changes
-        the features of many models. The first utterances decide that, and the log says it.
+        the features of many models. Noise of two lengths decides that once, and the log says it.
         Arguments, results and errors as for `features`.
         """
-        if len(waves) == 1 or self._together is False:
-            return [self.features(*pair) for pair in zip(waves, utt_ids, strict=True)]
-        padded = [self._padded(*pair) for pair in zip(waves, utt_ids, strict=True)]
+        if len(waves) > 1 and self._computes_together():
+            padded = [self._padded(*pair) for pair in zip(waves, utt_ids, strict=True)]
+            states = self._together(padded)
+            if states is not None:
+                rows = zip(states, waves, padded, utt_ids, strict=True)
+                return [self._frames(*row) for row in rows]
+        return [self.features(*pair) for pair in zip(waves, utt_ids, strict=True)]
+
+    def _together(self, padded: Sequence[torch.Tensor]) -> list[torch.Tensor] | None:
         with torch.inference_mode(), self._computing():
-            states = self._states_together(padded)
-        found = None
-        if states is not None:
-            rows = zip(states, waves, padded, utt_ids, strict=True)
-            found = [self._frames(*row) for row in rows]
-        if found is not None and self._together:
-            return found
-        alone = [self.features(*pair) for pair in zip(waves, utt_ids, strict=True)]
-        self._together = found is not None and _equal(alone, found)
-        how = "together" if self._together else "one by one: together they have other features"
-        logging.info("%s: utterances are computed %s", self.config.upstream, how)
-        return alone
+            return self._states_together(padded)
+
+    def _computes_together(self) -> bool:
+        """Return whether utterances have the same features together as alone.
+
+        Not found out with the utterances: those of the first call may have one length, and no
+        padding between them.
+        """
+        if self._is_same_together is None:
+            probe = _probe().to(self.device)
+            waves = [probe, probe[: len(probe) // 2]]
+            states = self._together(waves)
+            found = None
+            if states is not None:
+                rows = zip(states, waves, waves, strict=True)
+                found = [self._frames(*row, "noise") for row in rows]
+            alone = [self.features(wave, "noise") for wave in waves]
+            self._is_same_together = found is not None and _equal(alone, found)
+            how = "one by one: together they have other features"
+            how = "together" if self._is_same_together else how
+            logging.info("%s: utterances are computed %s", self.config.upstream, how)
+        return self._is_same_together
 
     def _padded(self, wave: torch.Tensor, utt_id: str) -> torch.Tensor:
         """Return wave (N,) on the device, with zeros up to what the model needs at least."""
@@ -246,6 +259,12 @@ class Upstream(abc.ABC):
                 " listen to this recording, and leave it out if it is broken."
             )
         return frames
+
+
+def _probe() -> torch.Tensor:
+    """Return noise (N,): silence makes models that normalize their input divide by zero."""
+    generator = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(PROBE_SAMPLES, generator=generator, dtype=torch.float32)
 
 
 def _equal(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:

@@ -42,6 +42,29 @@ def test_whether_together_is_found_out_and_said(name, together, request, caplog)
     assert len(ran) == (1 if together else 4)
 
 
+def test_utterances_of_one_length_do_not_decide_for_others(tiny_hubert):
+    """Without padding every model has the same features together."""
+    upstream = build_upstream(UpstreamConfig("tiny", 1, 4, "transformers", str(tiny_hubert)))
+    first, second, third, _ = waves()
+    upstream.features_together([first, first / 2], ["a", "b"])
+    found = upstream.features_together([second, third], ["c", "d"])
+    torch.testing.assert_close(found[1], upstream.features(third), rtol=0, atol=1e-4)
+
+
+def test_audio_longer_than_a_window_does_not_decide_for_others(tiny_whisper, caplog):
+    upstream = build_upstream(UpstreamConfig("tiny", 1, 4, "transformers", str(tiny_whisper)))
+    long = waves()[0].repeat(31)
+    with caplog.at_level("INFO"):
+        found = upstream.features_together([long, long[:480000]], ["a", "b"])
+    torch.testing.assert_close(found[0], upstream.features(long), rtol=0, atol=1e-4)
+    assert "utterances are computed together" in caplog.text
+    ran = []
+    hook = upstream._network.register_forward_hook(lambda *_: ran.append(1))
+    upstream.features_together(waves(), ["a", "b", "c", "d"])
+    hook.remove()
+    assert len(ran) == 1
+
+
 def test_s3prl_says_how_long_each_is():
     upstream = build_upstream(UpstreamConfig("fbank", 0, 4))
     alone = [upstream.features(wave) for wave in waves()]
