@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from espnet_stacodec.semantic.upstream import Upstream
 
 BATCHING_DEVICES = ("cuda",)
 BUCKET_SECONDS = 120  # of audio, its padding included, that a GPU computes at once
+SORTED_UTTERANCES = 1000  # by length, together: a kill costs as many at most
 FIT_FOLDER = ".fit"  # features of an unfinished tokenizer
 
 __all__ = ["extract", "fit_tokenizer", "read_tokens", "read_wave"]
@@ -131,14 +132,39 @@ def _tokenize(
     if not workers.device.startswith(BATCHING_DEVICES):
         work = functools.partial(_tokens_of, *key)
         return workers.map(work, utterances, description, names=ids)
-    limit = BUCKET_SECONDS * TOKEN_FRAMES.sample_rate
-    buckets = length_buckets([utterance.num_samples for utterance in utterances], limit)
+    groups = [
+        (group, _buckets(group)) for group in itertools.batched(utterances, SORTED_UTTERANCES)
+    ]
+    jobs = [bucket for _, buckets in groups for bucket in buckets]
     together = functools.partial(_tokens_together, *key)
-    jobs = [[utterances[index] for index in bucket] for bucket in buckets]
-    names = [", ".join(ids[index] for index in bucket) for bucket in buckets]
+    names = [", ".join(utterance.utt_id for utterance in bucket) for bucket in jobs]
     made = workers.map(together, jobs, description, unit="batches", names=names)
-    tokens = dict(zip(itertools.chain(*buckets), itertools.chain(*made), strict=True))
-    return [tokens[index] for index in range(len(utterances))]
+    return _in_order(groups, made)
+
+
+def _buckets(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+    """Return utterances of similar length together, as a GPU takes them."""
+    lengths = [utterance.num_samples for utterance in utterances]
+    buckets = length_buckets(lengths, BUCKET_SECONDS * TOKEN_FRAMES.sample_rate)
+    return [[utterances[index] for index in bucket] for bucket in buckets]
+
+
+def _in_order(
+    groups: Sequence[tuple[Sequence[Utterance], Sequence[Sequence[Utterance]]]],
+    made: Iterator[Sequence[np.ndarray]],
+) -> Iterator[np.ndarray]:
+    """Yield the tokens of each utterance of groups, as soon as those of its group are made.
+
+    Args:
+        groups: Utterances, and the buckets that they are sorted into.
+        made: The tokens of each bucket.
+    """
+    for group, buckets in groups:
+        ids = [utterance.utt_id for bucket in buckets for utterance in bucket]
+        found = itertools.chain.from_iterable(itertools.islice(made, len(buckets)))
+        tokens = dict(zip(ids, found, strict=True))
+        yield from (tokens[utterance.utt_id] for utterance in group)
+    next(made, None)  # progress bars and processes end with the iterator
 
 
 def draw_frames(

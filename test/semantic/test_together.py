@@ -87,4 +87,23 @@ def test_tokens_come_in_the_order_of_the_utterances(monkeypatch):
     with Workers(1) as workers:
         key = (Path(), "", "")
         tokenize = functools.partial(extract._tokenize, workers, key, "tokens")
-        assert tokenize(utterances) == [300, 900, 400, 800]
+        assert list(tokenize(utterances)) == [300, 900, 400, 800]
+
+
+def test_a_kill_on_a_gpu_costs_no_more_than_the_utterances_that_are_sorted_together(monkeypatch):
+    """Tokens of the first ones come before the last ones are made."""
+    monkeypatch.setattr(extract, "BATCHING_DEVICES", ("cpu",))
+    monkeypatch.setattr(extract, "SORTED_UTTERANCES", 2)
+    made: list[int] = []
+
+    def together(*key, bucket=None):
+        made.extend(u.num_samples for u in key[-1])
+        return [u.num_samples for u in key[-1]]
+
+    monkeypatch.setattr(extract, "_tokens_together", together)
+    utterances = [extract.Utterance(f"utt{n}", "", n) for n in (300, 900, 400, 800, 500)]
+    with Workers(1) as workers:
+        tokens = iter(extract._tokenize(workers, (Path(), "", ""), "tokens", utterances))
+        assert [next(tokens), next(tokens)] == [300, 900]
+        assert sorted(made) == [300, 900]
+        assert list(tokens) == [400, 800, 500]
