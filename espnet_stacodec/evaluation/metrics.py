@@ -23,6 +23,9 @@ from espnet_stacodec.evaluation import learned, pitch, spectral
 
 SAMPLE_RATE = 16000
 SI_SDR_LIMIT_DB = 100
+# The package keeps room for 50 stretches of speech, and writes over its memory where pauses make
+# more: it ends the process, or gives a wrong score. No corpus here has longer utterances.
+LONGEST_PESQ_SECONDS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Family:
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray) -> float:
     """Return wide-band PESQ (ITU-T P.862.2, MOS-LQO 1.04 to 4.64) of (N,) signals at 16 kHz.
 
-    NaN where PESQ finds no speech in the reference or the signal is too short for it.
+    NaN where PESQ finds no speech in the reference, or the signal is too short for it or longer
+    than 40 s.
     """
     return _pesq(reference, estimate, "wb")
 
@@ -74,6 +78,8 @@ def pesq_nb(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def _pesq(reference: np.ndarray, estimate: np.ndarray, band: str) -> float:
+    if len(reference) > LONGEST_PESQ_SECONDS * SAMPLE_RATE:
+        return math.nan
     score = pesq(SAMPLE_RATE, reference, estimate, band, on_error=PesqError.RETURN_VALUES)
     return float(score) if score >= 0 else math.nan
 

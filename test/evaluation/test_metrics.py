@@ -128,6 +128,17 @@ def test_silence_and_short_signals_are_not_defined(speech):
     assert short["mel_distance"] == 0
 
 
+def test_pesq_is_not_asked_for_long_signals(speech, monkeypatch):
+    """From 51 stretches of speech on its memory overflows."""
+    longest = np.tile(speech, 20)
+    assert metrics.pesq_wb(longest, longest) == pytest.approx(4.64, abs=0.01)
+    monkeypatch.setattr(metrics, "pesq", lambda *args, **kwargs: pytest.fail("it was asked"))
+    longer = np.tile(speech, 21)
+    scores = metrics.score(longer, longer, ["pesq", "si_sdr"])
+    assert math.isnan(scores["pesq_wb"]) and math.isnan(scores["pesq_nb"])
+    assert scores["si_sdr"] == pytest.approx(100)
+
+
 def test_a_silent_estimate_is_bad_not_undefined_or_an_error(speech):
     scores = score(speech, np.zeros_like(speech))
     assert not scores["pesq_wb"] > 2 and not scores["stoi"] > 0.5
