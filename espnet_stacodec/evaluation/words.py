@@ -14,7 +14,7 @@ from espnet_stacodec.config import choose, load_yaml
 from espnet_stacodec.errors import naming
 from espnet_stacodec.evaluation.recognizer import recognizer_once
 from espnet_stacodec.evaluation.scoring import read_at_16k
-from espnet_stacodec.fileio.files import identify, read_scp, write_scp
+from espnet_stacodec.fileio.files import identify, one_word, write_scp, write_text
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.parallel import Workers, one_thread
 
@@ -89,9 +89,10 @@ def recognize_files(
 ) -> dict[str, str]:
     """Recognize audio files and write `final`, `<name> <words>` lines; returns the words by name.
 
-    What an interrupted call has finished is kept. Only one command may work on `final` at a time.
+    In the file a blank in a name is %20. What an interrupted call has finished is kept. Only one
+    command may work on `final` at a time.
     """
-    parts = Parts(final, cut(identify(files), PART_UTTERANCES), recognition.identity(), "txt")
+    parts = Parts(final, cut(identify(files), PART_UTTERANCES), recognition.identity(), "json")
     work = functools.partial(_recognize, recognition)
     items = dict(files.items())
     compute = workers.map_named(
@@ -100,13 +101,14 @@ def recognize_files(
     parts.complete(compute, _save)
     words: dict[str, str] = {}
     for part in parts:
-        words |= read_scp(part.path, allow_empty=True)
-    write_scp(final, words)
+        words |= json.loads(part.path.read_text(encoding="utf-8"))
+    write_scp(final, {one_word(name): said for name, said in words.items()})
     return {name: words[name] for name in files}
 
 
 def _save(part: Part, words: Sequence[str]) -> None:
-    write_scp(part.path, dict(zip(part.ids, words, strict=True)))
+    # No list: names of files have blanks.
+    write_text(part.path, json.dumps(dict(zip(part.ids, words, strict=True))) + "\n")
 
 
 @one_thread()

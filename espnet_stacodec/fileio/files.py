@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -211,6 +212,11 @@ def write_scp(path: Path | str, entries: Mapping[str, object]) -> None:
     """Write `<utterance id> <value>` lines, sorted as `LC_ALL=C sort` sorts them, atomically."""
     lines = (f"{utt_id} {entries[utt_id]}" for utt_id in sorted(entries, key=str.encode))
     write_text(path, "".join(f"{line.removesuffix(' ')}\n" for line in lines))
+
+
+def one_word(name: str) -> str:
+    """Return a name as an utterance id of a list, which white space would end: it becomes %20."""
+    return re.sub(r"\s", lambda found: quote(found[0]), name)
 
 
 def fingerprint(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

@@ -14,6 +14,7 @@ from espnet_stacodec.evaluation.words import (
     recognize_files,
     word_errors,
 )
+from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.parallel import Workers
 
 
@@ -82,6 +83,19 @@ def test_words_of_files_are_kept(tmp_path, recognized):
         other = Recognition(tmp_path / "a.wav")
         recognize_files(other, files, final, workers)
         assert len(recognized) == 4
+
+
+def test_names_of_files_may_have_blanks(tmp_path, recognized):
+    files = make(tmp_path, **{"my voice": 0.5, "my": 0.2, "a\u00a0b": 0.0})
+    final = tmp_path / "out" / "text"
+    with Workers(1) as workers:
+        found = recognize_files(Recognition(tmp_path / "my.wav"), files, final, workers)
+    assert found == {"my voice": "loud 0.5", "my": "loud 0.2", "a\u00a0b": ""}
+    assert read_scp(final, allow_empty=True) == {
+        "a%C2%A0b": "",
+        "my": "loud 0.2",
+        "my%20voice": "loud 0.5",
+    }
 
 
 def test_a_recognizer_that_is_not_there(tmp_path):

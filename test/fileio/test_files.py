@@ -14,6 +14,7 @@ from espnet_stacodec.fileio.files import (
     fingerprint,
     identify,
     move_folder,
+    one_word,
     read_scp,
     require,
     scratch_folder,
@@ -216,3 +217,11 @@ def test_a_fingerprint_depends_on_everything_but_the_order():
     ]
     assert len({value} | {fingerprint(arrays) for arrays in others}) == 6
     assert fingerprint([one, ("b", np.ones((3, 2), np.float32).T)]) == value
+
+
+def test_names_as_ids_of_lists():
+    assert [one_word(name) for name in ("a/b", "my voice", "a\u3000\tb")] == [
+        "a/b",
+        "my%20voice",
+        "a%E3%80%80%09b",
+    ]
