@@ -50,9 +50,13 @@ class KMeans:
 
     @typechecked
     def assign(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the nearest centroid (T,) int64 of each frame of features (T, D)."""
-        # |x - c|^2 without |x|^2, which is the same for all centroids.
-        return (self._squares - 2 * features @ self.centroids.T).argmin(dim=1)
+        """Return the nearest centroid (T,) int64 of each frame of features (T, D).
+
+        In the precision of the features, whatever the caller's autocast says.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            # |x - c|^2 without |x|^2, which is the same for all centroids.
+            return (self._squares - 2 * features @ self.centroids.T).argmin(dim=1)
 
     @classmethod
     @typechecked

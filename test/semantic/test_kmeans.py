@@ -31,6 +31,16 @@ def test_assignment_equals_the_nearest_centroid() -> None:
     assert torch.equal(KMeans(centroids).assign(frames), expected)
 
 
+def test_lower_precision_around_it_changes_nothing() -> None:
+    """A codec that computes in bfloat16 lets its tokenizer make the tokens of stage 3."""
+    generator = torch.Generator().manual_seed(0)
+    centroids, frames = (torch.randn(n, 64, generator=generator) for n in (500, 1000))
+    kmeans = KMeans(centroids)
+    expected = kmeans.assign(frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(kmeans.assign(frames), expected)
+
+
 def test_fit_finds_the_mean_of_each_cluster() -> None:
     features = blobs()
     kmeans = KMeans.fit(features, num_clusters=3, seed=0, batch_frames=50, passes=10)
