@@ -146,9 +146,11 @@ class ResidualQuantizer(StepCounter):
             return
         residual = columns[:, :-1] if tokens else columns
         carried = columns[:, -1].long() if tokens else None
-        for index, layer in enumerate(self.codebooks):
-            layer.initialize(residual, carried, mixed_seed(self.seed, 0, index))
-            residual = residual - layer.lookup(layer.choose(residual, carried))
+        # In full precision, whatever the networks run in, as the quantization that follows.
+        with torch.autocast(columns.device.type, enabled=False):
+            for index, layer in enumerate(self.codebooks):
+                layer.initialize(residual, carried, mixed_seed(self.seed, 0, index))
+                residual = residual - layer.lookup(layer.choose(residual, carried))
         self._begun = True
 
     def _quantize(

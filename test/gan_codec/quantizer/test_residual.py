@@ -40,6 +40,21 @@ def trained(assigned: bool = True, steps: int = 7) -> ResidualQuantizer:
     return quantizer.eval()
 
 
+@pytest.mark.parametrize("assigned", [True, False])
+def test_entries_begin_in_full_precision(assigned):
+    """Also where a step of several passes begins them, with the networks in bfloat16."""
+    latents, tokens = batch(0, frames=200)
+    frames = latents.transpose(1, 2).flatten(0, 1)
+    begun = []
+    for low in (False, True):
+        quantizer = build(assigned)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            quantizer.begin([frames], [tokens.flatten()] if assigned else [])
+        begun.append([layer.embed for layer in quantizer.codebooks])
+    for one, other in zip(*begun, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_dropout_decodes_from_the_first_layers_only():
     """In training only; all layers get codes and learn."""
     quantizer = trained()
