@@ -25,14 +25,14 @@ def keep_previous(output_dir: Path | str) -> None:
 def recover(output_dir: Path | str) -> None:
     """Take the previous checkpoint back if the current one is not of a complete epoch.
 
-    A cut-off checkpoint of the first epoch is removed: the training starts anew.
+    An incomplete one of the first epoch is removed: the training starts anew.
     """
     current, previous = Path(output_dir) / CURRENT, Path(output_dir) / PREVIOUS
     if previous.exists():
         if not _is_complete(current):
             logging.warning("%s was not written completely; going on from %s.", current, previous)
             previous.replace(current)
-    elif current.exists() and not zipfile.is_zipfile(current):
+    elif current.exists() and not _is_whole(current):
         logging.warning("%s was not written completely; starting anew.", current)
         current.unlink()
 
@@ -42,8 +42,24 @@ def _is_complete(checkpoint: Path) -> bool:
     # A zip archive's directory is its last part: what is cut off is not a zip file.
     if not zipfile.is_zipfile(checkpoint):
         return False
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    model = checkpoint.with_name(f"{state['reporter']['epoch']}epoch.pth")
+    model = checkpoint.with_name(f"{_epoch_of(checkpoint)}epoch.pth")
     return zipfile.is_zipfile(model) and checkpoint.with_name("latest.pth").resolve() == (
         model.resolve()
     )
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint without one before it is whole, and, of the first epoch, its model."""
+    if not zipfile.is_zipfile(checkpoint):
+        return False
+    latest = checkpoint.with_name("latest.pth")  # a link to the model; perhaps of a later epoch
+    return _epoch_of(checkpoint) > 1 or (
+        zipfile.is_zipfile(checkpoint.with_name("1epoch.pth"))
+        and (latest.is_symlink() or latest.exists())
+    )
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    """Return the epoch that a whole checkpoint names."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return state["reporter"]["epoch"]

@@ -60,9 +60,18 @@ def test_an_incomplete_one_is_not(two_epochs, damage, caplog):
     assert epoch_of(two_epochs) == 1
 
 
-def test_a_kill_while_the_first_epoch_is_saved_starts_anew(tmp_path, caplog):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: cut(folder / "checkpoint.pth"),
+        lambda folder: (folder / "1epoch.pth").unlink(),
+        lambda folder: cut(folder / "1epoch.pth"),
+        lambda folder: (folder / "latest.pth").unlink(),
+    ],
+)
+def test_a_kill_while_the_first_epoch_is_saved_starts_anew(tmp_path, damage, caplog):
     save_epoch(tmp_path, 1)
-    cut(tmp_path / "checkpoint.pth")
+    damage(tmp_path)
     checkpoint_recovery.recover(tmp_path)
     assert not (tmp_path / "checkpoint.pth").exists()
     assert "starting anew" in caplog.text
@@ -72,6 +81,14 @@ def test_a_first_checkpoint_that_is_whole_is_kept(tmp_path):
     save_epoch(tmp_path, 1)
     checkpoint_recovery.recover(tmp_path)
     assert epoch_of(tmp_path) == 1
+
+
+def test_a_later_checkpoint_without_the_one_before_is_never_removed(two_epochs):
+    """As in an experiment that was copied without it."""
+    (two_epochs / "checkpoint.previous.pth").unlink()
+    (two_epochs / "latest.pth").unlink()
+    checkpoint_recovery.recover(two_epochs)
+    assert epoch_of(two_epochs) == 2
 
 
 def test_a_kill_after_the_previous_checkpoint_was_kept(two_epochs):
