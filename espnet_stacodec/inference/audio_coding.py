@@ -141,11 +141,13 @@ class AudioCoding(Encoding, Decoding, Streaming):
         """Compute on another device from now on; returns the codec.
 
         Raises:
-            ConfigError: If there is no such device.
+            ConfigError: If there is no such device; the codec then stays where it was.
         """
         try:
-            self.device = torch.device(device)
-            self.generator.to(self.device)
+            wanted = torch.device(device)
+            torch.empty(0, device=wanted)  # before any weight has moved
+            self.generator.to(wanted)
+            self.device = wanted
         except (RuntimeError, AssertionError) as error:
             reason = str(error).split("\n")[0]
             raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error

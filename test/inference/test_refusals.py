@@ -183,3 +183,13 @@ def test_devices_that_are_not_there(plain_experiment, device):
     with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here") as caught:
         AudioCoding.from_pretrained(plain_experiment, device)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_codec_stays_where_it_was_when_it_cannot_move(plain_experiment, device, noise):
+    codec = AudioCoding.from_pretrained(plain_experiment)
+    codes = codec.encode(noise(640), 16000)
+    with pytest.raises(ConfigError, match="cannot be used here"):
+        codec.to(device)
+    assert codec.device == torch.device("cpu")
+    assert codec.latents(codes).shape[1] == 2
