@@ -85,11 +85,19 @@ def _to_tensor(wave: Wave, where: str) -> torch.Tensor:
     if wave.dtype.kind == "f" and wave.dtype.itemsize > np.dtype(np.float64).itemsize:
         wave = wave.astype(np.float64)
     try:
-        # Torch knows neither negative strides nor other byte orders.
-        native = wave.astype(wave.dtype.newbyteorder("="), copy=False)
-        return torch.tensor(np.ascontiguousarray(native))
+        return torch.tensor(_native(wave))
     except TypeError as error:
         raise _wrong_type(where, wave.dtype) from error
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return an array as torch takes it: it knows neither negative strides nor byte orders."""
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def to_integers(codes: CodeArray) -> np.ndarray:
+    """Return codes or tokens of any strides, byte order and device as an array, unchecked."""
+    return codes.cpu().numpy() if isinstance(codes, torch.Tensor) else _native(codes)
 
 
 def _to_float(samples: torch.Tensor, where: str) -> torch.Tensor:
@@ -143,8 +151,7 @@ def to_codes(
         num_samples = codes.num_samples if num_samples is None else num_samples
         codes = codes.codes
     device = codes.device if isinstance(codes, torch.Tensor) else torch.device("cpu")
-    array = torch.as_tensor(codes).cpu().numpy()
-    checked = torch.from_numpy(check_codes(array, choices)).to(device)
+    checked = torch.from_numpy(check_codes(to_integers(codes), choices)).to(device)
     num_frames = checked.shape[1]
     longest = rule.num_samples(num_frames)
     length = longest if num_samples is None else int(num_samples.__index__())
@@ -164,7 +171,8 @@ def to_tokens(tokens: Any, num_tokens: int, where: str) -> np.ndarray:
         TokenError: If they are no such list.
     """
     try:
-        given = torch.as_tensor(tokens).cpu().numpy()
+        is_array = isinstance(tokens, np.ndarray | torch.Tensor)
+        given = to_integers(tokens if is_array else torch.as_tensor(tokens))
     except (TypeError, ValueError) as error:
         raise TokenError(f"{where}: not a list of token ids ({error}).") from error
     return check_tokens(where, given, num_tokens)

@@ -11,7 +11,7 @@ from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import TokenError
 from espnet_stacodec.fileio.code_files import check_codes
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
-from espnet_stacodec.inference.arrays import CodeArray
+from espnet_stacodec.inference.arrays import CodeArray, to_integers
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.inference.streams import Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, DecoderSteps
@@ -67,7 +67,7 @@ class DecoderStreams(Streams):
         choices = self.codec.codebook_choices
         if piece is None:
             return torch.zeros(1, 0, dtype=torch.long)
-        array = torch.as_tensor(piece).cpu().numpy()
+        array = to_integers(piece)
         if array.ndim == 2 and not array.shape[1] and 1 <= len(array) <= len(choices):
             return torch.zeros(array.shape, dtype=torch.long)
         try:

@@ -63,6 +63,25 @@ def test_numbers_of_every_kind(plain, noise, rate):
     assert plain.decode(codes, np.int64(3100)).shape == (3100,)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: np.ascontiguousarray(x[:, ::-1])[:, ::-1],
+        lambda x: np.stack([x, x], 2)[..., 0],
+        lambda x: x.astype(">i4"),
+        lambda x: x.astype(np.uint16),
+        lambda x: torch.from_numpy(x),
+    ],
+)
+def test_every_form_of_the_same_codes_is_the_same(change, plain, sta, noise):
+    codes = plain.encode(noise(960), 16000).numpy()
+    assert torch.equal(plain.decode(change(codes)), plain.decode(codes))
+    assert torch.equal(plain.latents(change(codes)), plain.latents(codes))
+    tokens = np.array([[3, 1, 2]])
+    found = sta.encode(noise(960), 16000, change(tokens)[0])
+    assert torch.equal(found, sta.encode(noise(960), 16000, tokens[0]))
+
+
 @pytest.mark.parametrize(("name", "value"), [("batch_size", True), ("n_codebooks", True)])
 def test_truth_values_are_no_numbers(plain, noise, name, value):
     with pytest.raises(ConfigError, match=f"{name} True is invalid"):
