@@ -9,7 +9,7 @@ from typeguard import typechecked
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.evaluation.intervals import Bootstrap, Estimate
 
-FOLDS = 5
+FOLDS = 5  # fewer where no label, or no five speakers, have as many utterances
 SEED = 0
 
 
@@ -74,12 +74,13 @@ def probe_labels(
         right[tested] = model.predict([texts[i] for i in tested]) == targets[tested]
         common[tested] = known[times.argmax()] == targets[tested]
         seen |= set(known)
-    judged = np.isfinite(right)
-    drawn = None if groups is None else [str(group) for group in groups]
+    # Whether there are enough speakers for an interval, those of the training do not say.
+    judged = np.flatnonzero(np.isfinite(right))
+    drawn = None if groups is None else [str(group) for group in groups[judged]]
     return Accuracy(
-        accuracy=Bootstrap(len(names), drawn).mean(100 * right),
+        accuracy=Bootstrap(len(judged), drawn).mean(100 * right[judged]),
         majority=100 * float(common[judged].mean()),
-        utterances=int(judged.sum()),
+        utterances=len(judged),
         labels=len(seen),
     )
 
@@ -101,10 +102,14 @@ def _parts(
                 " must be some for each of training and test."
             )
         return [(np.flatnonzero(~is_test), np.flatnonzero(is_test))]
-    units = np.unique(targets, return_counts=True)[1] if groups is None else np.unique(groups)
-    folds = min(FOLDS, len(units) if groups is not None else int(units.max()))
+    folds = min(FOLDS, int(np.unique(targets, return_counts=True)[1].max()))
+    if groups is not None:
+        folds = min(folds, len(np.unique(groups)))
     if folds < 2:
-        raise DataError("Cross-validation needs two utterances of a label, or two speakers.")
+        raise DataError(
+            "Cross-validation needs two utterances of a label, and two speakers where they are"
+            " known."
+        )
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     return list(kind(folds, shuffle=True, random_state=SEED).split(names, targets, groups))
 

@@ -63,6 +63,25 @@ def test_speakers_are_kept_together(said):
     assert probe_labels(with_mark, labels).accuracy.value > 70
 
 
+def test_an_interval_is_over_the_speakers_that_are_tested(said):
+    """Two of them are too few, however many are in training."""
+    streams, labels = said
+    speakers = {name: f"s{i % 12}" for i, name in enumerate(streams)}
+    test = [name for name in streams if speakers[name] in ("s0", "s1")]
+    rng = np.random.default_rng(1)
+    wrong = dict(zip(test, rng.permutation([labels[name] for name in test]), strict=True))
+    found = probe_labels(streams, labels | wrong, test, speakers)
+    assert found.accuracy == probe_labels(streams, labels | wrong, test).accuracy
+    assert found.accuracy.low < found.accuracy.value < found.accuracy.high
+
+
+def test_more_speakers_than_utterances_of_any_label():
+    streams = {f"u{i}": np.arange(i, i + 20) for i in range(5)}
+    labels = dict(zip(streams, "aabbc", strict=True))
+    speakers = {name: f"s{name}" for name in streams}
+    assert probe_labels(streams, labels, speakers=speakers).utterances == 5
+
+
 def test_nothing_to_learn(said):
     streams, _ = said
     with pytest.raises(DataError, match="has the label 'x'; nothing to learn"):
