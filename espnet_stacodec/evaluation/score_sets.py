@@ -168,7 +168,8 @@ def name_systems(places: Sequence[Path], others: Sequence[Path] | None = None) -
         raise DataError("A folder of resynthesized audio is given twice; give each once.")
     depth = 1
     while True:
-        names = ["-".join(place.parts[-depth:]) for place in absolute]
+        # Without the root: with it a name would be a path of its own, and not one below --out.
+        names = ["-".join(place.parts[1:][-depth:]) for place in absolute]
         if len(set(names)) == len(names):
             files: Sequence[Path | None] = others or [None] * len(places)
             return [System(*system) for system in zip(names, places, files, strict=True)]

@@ -97,6 +97,7 @@ def test_names_of_systems():
 
     assert named("/x/a", "/x/b.v1") == ["a", "b.v1"]
     assert named("/x/a/test", "/x/b/test/wav.scp") == ["a-test", "b-test"]
+    assert named("/a", "/x/a", "/y/x/a") == ["a", "x-a", "y-x-a"]
     with pytest.raises(DataError, match="is given twice"):
         named("/x/a", "/x/a")
     with pytest.raises(ConfigError, match="--others: 1 files for 2 systems"):
