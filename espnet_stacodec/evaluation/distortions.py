@@ -8,8 +8,9 @@ import dataclasses
 import functools
 import io
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,10 +19,10 @@ from scipy.signal import butter, sosfiltfilt
 from typeguard import typechecked
 
 from espnet_stacodec.config import choose
-from espnet_stacodec.errors import naming
+from espnet_stacodec.errors import DataError, naming
 from espnet_stacodec.evaluation.rooms import reverberate
 from espnet_stacodec.fileio.audio import read_audio, write_audio
-from espnet_stacodec.fileio.files import identify, write_scp
+from espnet_stacodec.fileio.files import identify, one_word, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.parallel import Workers, one_thread
@@ -36,6 +37,11 @@ CODECS = {
     "opus_6k": ("OGG", "OPUS", 1.0),
     "gsm": ("WAV", "GSM610", None),
     "mu_law": ("WAV", "ULAW", None),
+}
+# Those that a format has, where it has not all (Hz).
+CODEC_RATES = {
+    "OGG": (8000, 12000, 16000, 24000, 48000),
+    "MP3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
 MP3_DELAY = 1105  # samples that LAME and its decoder put first, where no header says so
 TALKERS = 6  # of babble
@@ -70,6 +76,24 @@ class Distortion:
         seed = zlib.crc32(f"{self.name} {name}".encode())
         changed = self.change(wave.astype(np.float32), rate, np.random.default_rng(seed))
         return changed.astype(np.float32)
+
+    def without_voices(self, own: Collection[str]) -> "Distortion":
+        """Return the distortion without the voices in some files, as those of the speaker.
+
+        Raises:
+            DataError: If it has none but these.
+        """
+        keywords = self.change.keywords if isinstance(self.change, functools.partial) else {}
+        if "voices" not in keywords:
+            return self
+        voices = tuple(voice for voice in keywords["voices"] if voice not in own)
+        if not voices:
+            raise DataError(
+                f"{self.name} is made of other voices than the speaker's, and there are none; give"
+                " audio of more speakers, or leave it out."
+            )
+        change: Any = self.change
+        return dataclasses.replace(self, change=functools.partial(change, voices=voices))
 
     def identity(self) -> list:
         """Return what tells its copies from those of another one, as JSON can say it."""
@@ -149,19 +173,26 @@ def room(wave: Signal, rate: int, generator: np.random.Generator, rt60: float) -
 
 
 def through_codec(wave: Signal, rate: int, generator: np.random.Generator, codec: str) -> Signal:
-    """Encode and decode with one of `CODECS`."""
+    """Encode and decode with one of `CODECS`, at the next higher rate that it has."""
     kind, subtype, compression = choose(CODECS, codec, "codec")
     options: dict[str, object] = {}
     if compression is not None:
         options["compression_level"] = compression
         if kind == "MP3":
             options["bitrate_mode"] = "CONSTANT"
+    rates = CODEC_RATES.get(kind, (rate,))
+    coded_rate = min((one for one in rates if one >= rate), default=rates[-1])
+    given = wave.clip(-1, 1)
+    if coded_rate != rate:
+        given = soxr.resample(given, rate, coded_rate, quality="VHQ")
     file = io.BytesIO()
-    soundfile.write(file, wave.clip(-1, 1), rate, format=kind, subtype=subtype, **options)
+    soundfile.write(file, given, coded_rate, format=kind, subtype=subtype, **options)
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32")
-    if kind == "MP3" and len(decoded) > len(wave):
+    if kind == "MP3" and len(decoded) > len(given):
         decoded = decoded[MP3_DELAY:]
+    if coded_rate != rate:
+        decoded = soxr.resample(fit(decoded, len(given)), coded_rate, rate, quality="VHQ")
     return fit(decoded, len(wave))
 
 
@@ -223,8 +254,8 @@ def write_distorted(
 ) -> dict[str, str]:
     """Write a distorted copy of each file as out_dir/<name>.flac, and wav.scp; returns their paths.
 
-    Samples beyond full scale are clipped, as in any file of 16 bits. What an interrupted call has
-    finished is kept.
+    In the list a blank in a name is %20. Samples beyond full scale are clipped, as in any file of
+    16 bits. What an interrupted call has finished is kept.
 
     Args:
         audio: Path of each file, by name.
@@ -239,7 +270,7 @@ def write_distorted(
     parts = Parts(listed, cut(identify(audio)), distortion.identity(), "scp")
     with exclusive(out_dir):
         parts.complete(workers.map_named(work, items, f"distort {distortion.name}"), _save)
-        write_scp(listed, copies)
+        write_scp(listed, {one_word(name): copy for name, copy in copies.items()})
     return copies
 
 

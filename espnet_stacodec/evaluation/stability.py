@@ -1,5 +1,6 @@
 """How much the codes of speech change when it is noisy, quieter, faster or was coded before."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -57,13 +58,19 @@ def measure_stability(
         model: The codec; it makes its semantic tokens itself where it needs any, of the distorted
             speech as of the clean one.
         audio: Files of clean speech, by name.
-        distortions: What is done to it.
+        distortions: What is done to it; the voices of babble are other speakers', or of other
+            files where speakers are not known.
         workers: Who computes.
-        speakers: For the intervals; None where they are not known.
+        speakers: Of the files; None where they are not known.
         device: Where to compute.
     """
+    known = {} if speakers is None else speakers
+    spoken: dict[str, set[str]] = collections.defaultdict(set)
+    for name, path in audio.items():
+        spoken[known.get(name, name)].add(path)
     work = functools.partial(_measure, model, device, tuple(distortions))
-    counted = list(workers.map(work, list(audio.items()), "distort and encode"))
+    items = [(name, path, frozenset(spoken[known.get(name, name)])) for name, path in audio.items()]
+    counted = list(workers.map(work, items, "distort and encode", names=list(audio)))
     drawn = None if speakers is None else [speakers.get(name, name) for name in audio]
     bootstrap = Bootstrap(len(audio), drawn)
     found = {}
@@ -81,17 +88,21 @@ def measure_stability(
 
 @one_thread()
 def _measure(
-    model: Path | str, device: str, distortions: tuple[Distortion, ...], item: tuple[str, str]
+    model: Path | str,
+    device: str,
+    distortions: tuple[Distortion, ...],
+    item: tuple[str, str, frozenset[str]],
 ) -> np.ndarray:
     """Return (distortions, n, 4): edits, codes, changed frames and frames of each codebook."""
-    name, path = item
+    name, path, own = item
     codec = load_once(model, device, None)
     with naming(name):
         wave, rate = read_audio(path)
         clean = codec.encode(wave, rate).numpy()
         rows = []
         for distortion in distortions:
-            other = codec.encode(distortion(wave, rate, name), rate).numpy()
+            change = distortion.without_voices(own)
+            other = codec.encode(change(wave, rate, name), rate).numpy()
             books = []
             for one, two in zip(clean, other, strict=True):
                 frames = min(len(one), len(two))

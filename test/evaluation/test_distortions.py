@@ -5,12 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.evaluation import distortions
 from espnet_stacodec.evaluation.distortions import rms, standard_distortions, write_distorted
 from espnet_stacodec.evaluation.rooms import room_response
 from espnet_stacodec.fileio.audio import read_audio
+from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.parallel import Workers
 
 RATE = 16000
@@ -107,6 +109,19 @@ def test_codecs_change_a_little(every, speech):
         distortions.through_codec(speech, RATE, np.random.default_rng(0), "aac")
 
 
+@pytest.mark.parametrize("rate", [22050, 44100, 96000])
+@pytest.mark.parametrize("codec", ["opus_20k", "opus_6k", "mp3_32k"])
+def test_codecs_take_audio_of_rates_that_they_do_not_have(every, speech, noise, codec, rate):
+    sound = soxr.resample(speech, RATE, rate, quality="VHQ")
+    changed = every[codec](sound, rate)
+    assert len(changed) == len(sound)
+    error = changed - sound
+    assert 0 < 20 * np.log10(rms(sound) / rms(error)) < 60
+    hiss = soxr.resample(noise(RATE), RATE, rate, quality="VHQ")
+    low = distortions.through_rate(hiss, rate, np.random.default_rng(0), 6000)
+    assert abs(lag(low, every[codec](low, rate))) < 1e-4 * rate  # 0.1 ms
+
+
 def test_a_room_decays_as_it_should():
     """Schroeder's integral of the response falls by 60 dB in about the time asked for."""
     for rt60 in (0.3, 0.8):
@@ -141,6 +156,14 @@ def test_copies_of_a_set(every, speech, tmp_path):
         assert (tmp_path / "out" / "s" / "a.flac").stat().st_mtime_ns == before
         write_distorted(audio, every["white_0dB"], tmp_path / "out", workers)
         assert (tmp_path / "out" / "s" / "a.flac").stat().st_mtime_ns != before
+
+
+def test_a_list_of_copies_can_be_read_whatever_they_are_called(every, speech, tmp_path):
+    soundfile.write(tmp_path / "my voice.wav", speech, RATE)
+    audio = {"my voice": str(tmp_path / "my voice.wav")}
+    with Workers(1) as workers:
+        copies = write_distorted(audio, every["white_10dB"], tmp_path / "out", workers)
+    assert read_scp(tmp_path / "out" / "wav.scp") == {"my%20voice": copies["my voice"]}
 
 
 def test_without_voices_there_is_no_babble():

@@ -1,9 +1,14 @@
 """How much codes change."""
 
+import functools
+from pathlib import Path
+
 import numpy as np
+import pytest
 import soundfile
 import torch
 
+from espnet_stacodec.errors import DataError
 from espnet_stacodec.evaluation import stability
 from espnet_stacodec.evaluation.distortions import Distortion, standard_distortions
 from espnet_stacodec.evaluation.stability import measure_stability, unit_edit_distance
@@ -46,3 +51,26 @@ def test_what_changes_nothing_and_what_changes_much(noise, tmp_path, monkeypatch
     assert coarse.changed.value < fine.changed.value and fine.changed.value > 30
     assert fine.unit_edit_distance.value > 20
     assert found["speed_1.1"][0].changed is None  # frames have moved
+
+
+def test_nobody_babbles_against_himself(noise, tmp_path, monkeypatch):
+    """Not with the same file, nor with another one of his."""
+    monkeypatch.setattr(stability, "load_once", lambda *args: Loudness())
+    heard = []
+
+    def note(wave, rate, generator, voices):
+        heard.append({Path(voice).stem for voice in voices})
+        return wave
+
+    audio = {}
+    for seed, name in enumerate("abc"):
+        soundfile.write(tmp_path / f"{name}.wav", noise(3200, seed), 16000)
+        audio[name] = str(tmp_path / f"{name}.wav")
+    change = functools.partial(note, voices=tuple(audio.values()))
+    copies = [Distortion("babble_10dB", "babble", change)]
+    with Workers(1) as workers:
+        measure_stability("codec", audio, copies, workers)
+        measure_stability("codec", audio, copies, workers, {"a": "s", "b": "s", "c": "t"})
+        assert heard == [{"b", "c"}, {"a", "c"}, {"a", "b"}, {"c"}, {"c"}, {"a", "b"}]
+        with pytest.raises(DataError, match="a: babble_10dB is made of other voices than"):
+            measure_stability("codec", audio, copies, workers, dict.fromkeys("abc", "s"))
