@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
 from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
 from espnet2.schedulers.abs_scheduler import AbsScheduler
@@ -167,7 +168,8 @@ class STACodecTrainer(GANTrainer):
             reporter.next()
         codec = codec_of(model)
         pairs = resynthesize(codec, kept)
-        scores = objective_scores(pairs)
+        rate = int(codec.meta_info()["fs"])
+        scores = objective_scores(pairs, rate)
         if scores:
             reporter.register(scores)
             reporter.next()
@@ -182,7 +184,7 @@ class STACodecTrainer(GANTrainer):
             every = options.audio_log_epochs
             if options.use_tensorboard and every and reporter.epoch % every == 0:
                 folder = Path(options.output_dir) / "tensorboard" / "valid"
-                log_audio(folder, pairs, int(codec.meta_info()["fs"]), reporter.epoch)
+                log_audio(folder, pairs, rate, reporter.epoch)
             checkpoint_recovery.keep_previous(options.output_dir)
 
 
@@ -226,17 +228,33 @@ def resynthesize(
     return pairs
 
 
-def objective_scores(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+def objective_scores(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], rate: int = metrics.SAMPLE_RATE
+) -> dict[str, float]:
     """Return mean PESQ and STOI of all ranks' pairs of original and resynthesized samples (N,).
 
-    Pairs for which a metric is not defined (silence, too short) do not count in it.
+    Pairs for which a metric is not defined (silence, too short, too long) do not count in it.
+
+    Args:
+        pairs: At `rate`; compared at 16 kHz, as all scores are.
+        rate: Hz.
     """
-    scores = [{"pesq": metrics.pesq_wb(*pair), "stoi": metrics.stoi_score(*pair)} for pair in pairs]
+    scores = []
+    for pair in pairs:
+        one, other = pair
+        if rate != metrics.SAMPLE_RATE:
+            one, other = (
+                soxr.resample(wave, rate, metrics.SAMPLE_RATE, quality="VHQ") for wave in pair
+            )
+        scores.append({"pesq": metrics.pesq_wb(one, other), "stoi": metrics.stoi_score(one, other)})
     scores = [score for of_rank in gather_objects(scores).values for score in of_rank]
     defined = {
         name: [score[name] for score in scores if not math.isnan(score[name])]
         for name in ("pesq", "stoi")
     }
     if scores and not all(defined.values()):
-        logging.warning("No validation utterance could be scored; choose longer ones.")
+        logging.warning(
+            "No validation utterance could be scored; choose ones with speech, of 1 to %d s.",
+            metrics.LONGEST_PESQ_SECONDS,
+        )
     return {name: float(np.mean(values)) for name, values in defined.items() if values}

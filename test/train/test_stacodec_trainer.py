@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from espnet2.train.distributed_utils import DistributedOption
 from espnet2.train.reporter import Reporter
@@ -71,6 +72,9 @@ class Echo(torch.nn.Module):
     def decode(self, codes):
         return torch.nn.functional.pad(codes, (0, 320))
 
+    def meta_info(self):
+        return {"fs": 16000}
+
 
 def test_scores_are_means_over_what_can_be_scored(toy_utterance, caplog):
     audio, tokens = (torch.from_numpy(a)[None] for a in toy_utterance(0, 100))
@@ -84,6 +88,16 @@ def test_scores_are_means_over_what_can_be_scored(toy_utterance, caplog):
         assert objective_scores(resynthesize(echo, [{"audio": silence}])) == {}
         assert objective_scores([]) == {}
     assert caplog.text.count("could be scored") == 1
+
+
+def test_scores_of_other_rates_are_those_at_16_khz(toy_utterance):
+    audio = toy_utterance(0, 100)[0].astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.02, len(audio)).astype(np.float32)
+    pair = (audio, audio + noise)
+    up = [soxr.resample(wave, 16000, 24000, quality="VHQ") for wave in pair]
+    expected = objective_scores([pair])
+    assert expected["pesq"] < 4
+    assert objective_scores([(up[0], up[1])], 24000) == pytest.approx(expected, abs=0.02)
 
 
 def padded_batches() -> list[tuple[list[str], dict[str, torch.Tensor]]]:
