@@ -81,5 +81,5 @@ def training_seconds(system: System) -> float | None:
 
 def mean_score(rows: Sequence[Mapping[str, Any]], key: str) -> float:
     """Return the mean of a score where it is defined; NaN if it is nowhere."""
-    values = [row[key] for row in rows if row.get(key) is not None]
+    values = [row[key] for row in rows if row.get(key) is not None and math.isfinite(row[key])]
     return float(np.mean(values)) if values else math.nan

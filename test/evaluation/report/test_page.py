@@ -1,5 +1,6 @@
 """The page without a browser: what is on it, and that it needs nothing else."""
 
+import math
 import re
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def test_usage_of_known_codes():
     found = figures.usage(codes, [4, 4])
     assert found["share"] == [50.0, 25.0]
     assert found["perplexity"] == pytest.approx([2.0, 1.0])
+
+
+def test_a_mean_is_of_the_utterances_that_have_the_score():
+    """Metrics say NaN where they are not defined, rows of stage 6 None."""
+    rows: list[dict[str, float | None]]
+    rows = [{"stoi": 0.5}, {"stoi": math.nan}, {"stoi": None}, {}, {"stoi": 0.7}]
+    assert figures.mean_score(rows, "stoi") == pytest.approx(0.6)
+    assert math.isnan(figures.mean_score(rows[1:4], "stoi"))
 
 
 def test_an_assigned_codebook_has_all_information_of_the_tokens(systems):
