@@ -1,6 +1,7 @@
 """What codes say of labels of the same frames: tokens, phones."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -112,6 +113,8 @@ def read_alignment(path: Path, codes: CodeSet) -> dict[str, np.ndarray]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(f"{path}: the alignment cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: the alignment is no UTF-8 text ({error}).") from error
     numbers = {SILENCE: 0}
     found: dict[str, np.ndarray] = {}
     for number, line in enumerate(lines, 1):
@@ -119,6 +122,8 @@ def read_alignment(path: Path, codes: CodeSet) -> dict[str, np.ndarray]:
         try:
             name, _, label = words[0], words[1], words[4]
             start, end = float(words[2]), float(words[2]) + float(words[3])
+            if not (math.isfinite(start) and math.isfinite(end)):
+                raise ValueError
         except (IndexError, ValueError) as error:
             raise DataError(
                 f"{path}:{number}: '{line}' is not `<name> <channel> <start> <seconds> <label>`."

@@ -91,18 +91,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         DataError: If it is missing, or a line is not a JSON object with the name of an utterance.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); score the set first."
         ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not lines of JSON, which are UTF-8 text ({error}).") from error
     rows = []
-    for number, line in enumerate(lines, 1):
+    # Not splitlines(), which also cuts at characters that may be part of what was recognized.
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}:{number}: not a line of JSON ({error}).") from error
-        name = next((row[key] for key in NAME_KEYS if key in row), None) if row else None
+        is_row = isinstance(row, dict)
+        name = next((row[key] for key in NAME_KEYS if key in row), None) if is_row else None
         if not isinstance(name, str):
             raise DataError(f"{path}:{number}: no utterance is named by 'utt' or 'key'.")
         rows.append({**row, "utt": name})

@@ -63,6 +63,12 @@ def test_an_alignment(tmp_path):
     labels = read_alignment(path, codes)
     # Frames have their middles at 10, 30, 50, 70, 90, ... ms.
     assert labels["a"].tolist() == [0, 1, 1, 2, 2, 2, 0, 0, 0, 0] and list(labels) == ["a"]
+    path.write_text("a 1 nan 0.05 AH\n")
+    with pytest.raises(DataError, match=r"phones\.ctm:1: 'a 1 nan 0.05 AH' is not"):
+        read_alignment(path, codes)
+    path.write_bytes(b"a 1 0 0.05 \xe4\n")
+    with pytest.raises(DataError, match=r"phones\.ctm: the alignment is no UTF-8 text"):
+        read_alignment(path, codes)
     path.write_text("a 1 x 0.05 AH\n")
     with pytest.raises(DataError, match=r"phones\.ctm:1: 'a 1 x 0.05 AH' is not"):
         read_alignment(path, codes)

@@ -114,5 +114,15 @@ def test_lines_that_are_not_scores(tmp_path):
     path.write_text('{"name": "a"}\n')
     with pytest.raises(DataError, match=r"x\.jsonl:1: no utterance is named"):
         read_rows(path)
+    for line in ("3", "null", "[1]", '"a"'):
+        path.write_text(f"{line}\n")
+        with pytest.raises(DataError, match=r"x\.jsonl:1: no utterance is named"):
+            read_rows(path)
+    path.write_bytes(b'{"utt": "\xe4"}\n')
+    with pytest.raises(DataError, match=r"x\.jsonl: not lines of JSON, which are UTF-8 text"):
+        read_rows(path)
     path.write_text('{"key": "a", "b": 1, "c": true, "d": NaN, "e": "f"}\n')
     assert read_figures(path) == {"a": {"x_b": 1.0}}
+    # Such as a recognizer's text may have, and a program may write as it is.
+    path.write_text('{"key": "a", "b": 1, "e": "f\u2028g\u0085h"}\r\n{"key": "c"}\n', "utf-8")
+    assert [row["utt"] for row in read_rows(path)] == ["a", "c"]
