@@ -84,12 +84,23 @@ class Decoding(Computing):
             (D, T) float32 on the device of the codes.
 
         Raises:
-            TokenError: If the codes do not fit the codec.
-            ConfigError: If the codec is one of ESPnet's, whose latents are not known here.
+            TokenError: If the codes do not fit the codec, or `codebooks` the codes.
+            ConfigError: If the codec is one of ESPnet's, whose latents are not known here, or has
+                no such codebooks.
         """
         if not isinstance(self.generator, STACodecGenerator):
             raise ConfigError("ESPnet's built-in codecs have no latents here; use their codes.")
         books = range(self.n_codebooks) if codebooks is None else codebooks
+        if not set(books) <= set(range(self.n_codebooks)):
+            raise ConfigError(
+                f"codebooks {list(books)} must be of 0 to {self.n_codebooks - 1}, those of the"
+                " codec."
+            )
+        if codebooks is not None and len(codebooks) != len(codes):
+            raise TokenError(
+                f"{len(codebooks)} codebooks are named for codes of {len(codes)}; name one for each"
+                " row."
+            )
         choices = [self.codebook_choices[book] for book in books]
         array, _ = to_codes(codes, None, choices, self.frame_rule, self.fingerprint)
         entries = [self.generator.codebooks[book].embed for book in books]

@@ -162,3 +162,16 @@ def test_latents_are_the_sum_of_the_entries(sta, noise):
     torch.testing.assert_close(sta.latents(codes[[2]], [2]), entries[2][codes[2]].T)
     decoded = sta.generator.decoder(sta.latents(codes)[None])[0, 0]
     torch.testing.assert_close(decoded.detach(), sta.decode(codes))
+
+
+@pytest.mark.parametrize("books", [[3], [-1], [0, 1, 7]])
+def test_latents_of_codebooks_that_there_are_not(sta, noise, books):
+    codes = sta.encode(noise(960), 16000, [1, 2, 3])[: len(books)]
+    with pytest.raises(ConfigError, match="must be of 0 to 2, those of the codec"):
+        sta.latents(codes, books)
+
+
+def test_latents_have_a_codebook_for_each_row(sta, noise):
+    codes = sta.encode(noise(960), 16000, [1, 2, 3])
+    with pytest.raises(TokenError, match="2 codebooks are named for codes of 1"):
+        sta.latents(codes[:1], [0, 1])
