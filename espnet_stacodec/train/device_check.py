@@ -61,7 +61,7 @@ class Training:
         first_step_seconds: The first step, in which codebooks begin.
         step_seconds: Mean time of a step after the first ones.
         memory_gb: Peak of the device's memory; 0 on a CPU.
-        skipped: Steps whose gradients were not finite.
+        skipped: Steps whose loss of the generator was not finite.
         first, last: Means of the logged figures over the first and the last tenth of the steps.
     """
 
