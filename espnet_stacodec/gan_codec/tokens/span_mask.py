@@ -45,9 +45,10 @@ class SpanMask:
         """
         items, dimension, frames = x.shape
         part = part or BatchPart.alone(BatchSize(items, 0, 0, frames))
-        every = x.new_full((items,), dimension)
+        # Whole numbers, which bfloat16 does not have from 257 on.
+        every = torch.full((items,), dimension, device=x.device)
         features = self._spans(every, dimension, self.feature_spans, self.feature_length, part)
-        valid = x.new_full((items,), frames) if lengths is None else lengths
+        valid = torch.full_like(every, frames) if lengths is None else lengths
         times = self._spans(valid, frames, self.time_spans, self.time_length, part)
         return x.masked_fill(features.unsqueeze(2) | times.unsqueeze(1), 0.0)
 

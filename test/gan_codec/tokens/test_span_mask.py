@@ -16,6 +16,17 @@ def test_spans_are_whole_and_no_longer_than_asked_for():
     assert len({tuple(row.tolist()) for row in hidden}) > 10
 
 
+@pytest.mark.parametrize("size", [(2, 513), (513, 2)])
+def test_lower_precision_hides_the_same_places(size):
+    """Of more than 256, too, which bfloat16 does not count one by one."""
+    hidden = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        mask = SpanMask(1.0, time_spans=1, time_length=1, feature_spans=1, feature_length=1)
+        hidden.append(mask(torch.ones(4000, *size, dtype=dtype)) == 0)
+    assert hidden[0].any(0)[-1, -1] and torch.equal(*hidden)
+
+
 def test_features_and_frames_are_drawn_separately_for_half_of_the_items():
     torch.manual_seed(0)
     hidden = SpanMask()(torch.ones(2000, 64, 100)) == 0
