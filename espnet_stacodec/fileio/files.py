@@ -215,8 +215,13 @@ def write_scp(path: Path | str, entries: Mapping[str, object]) -> None:
 
 
 def one_word(name: str) -> str:
-    """Return a name as an utterance id of a list, which white space would end: it becomes %20."""
-    return re.sub(r"\s", lambda found: quote(found[0]), name)
+    """Return a name as an utterance id of a list, which white space would end: it becomes %20.
+
+    So do bytes that are no UTF-8, which file names may have and lists may not.
+    """
+    return re.sub(
+        r"[\s\udc80-\udcff]", lambda found: quote(found[0], errors="surrogateescape"), name
+    )
 
 
 def fingerprint(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

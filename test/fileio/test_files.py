@@ -220,8 +220,6 @@ def test_a_fingerprint_depends_on_everything_but_the_order():
 
 
 def test_names_as_ids_of_lists():
-    assert [one_word(name) for name in ("a/b", "my voice", "a\u3000\tb")] == [
-        "a/b",
-        "my%20voice",
-        "a%E3%80%80%09b",
-    ]
+    names = ("a/b", "my voice", "a\u3000\tb", os.fsdecode(b"\xe4"))
+    expected = ["a/b", "my%20voice", "a%E3%80%80%09b", "%E4"]
+    assert [one_word(name) for name in names] == expected
