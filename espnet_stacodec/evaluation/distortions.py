@@ -21,7 +21,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import DataError, naming
 from espnet_stacodec.evaluation.rooms import reverberate
-from espnet_stacodec.fileio.audio import read_audio, write_audio
+from espnet_stacodec.fileio.audio import OPUS_RATES, read_audio, write_audio
 from espnet_stacodec.fileio.files import identify, one_word, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.temporaries import exclusive
@@ -40,7 +40,7 @@ CODECS = {
 }
 # Those that a format has, where it has not all (Hz).
 CODEC_RATES = {
-    "OGG": (8000, 12000, 16000, 24000, 48000),
+    "OGG": OPUS_RATES,
     "MP3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
 MP3_DELAY = 1105  # samples that LAME and its decoder put first, where no header says so

@@ -20,6 +20,7 @@ AUDIO_ENDINGS = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd"),
     *(".caf", ".sph", ".nist", ".voc", ".w64", ".rf64", ".wve", ".raw"),
 )
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz, that Opus has
 LOWEST_RATE_HZ = 1000
 # Above it the samples are no audio in [-1, 1], but e.g. 16-bit integers saved as floats.
 HIGHEST_PEAK = 8.0

@@ -12,6 +12,8 @@ import soundfile
 import torch
 from matplotlib import image
 
+from espnet_stacodec.fileio.audio import OPUS_RATES, resample
+
 MEL_BANDS, HOP_SECONDS = 80, 0.01
 LOWEST_DB, HIGHEST_DB = -80.0, 0.0
 
@@ -45,10 +47,17 @@ def data_uri(content: bytes, mime: str) -> str:
 
 
 def encode_audio(wave: np.ndarray, rate: int, coding: Coding) -> bytes:
-    """Return (N,) samples as the content of a file of one of the kinds above."""
+    """Return (N,) samples as the content of a file of one of the kinds above.
+
+    Of a rate in Hz that it does not have, it is one of the next higher rate.
+    """
+    coded_rate = rate
+    if coding is not WAV:
+        coded_rate = min((one for one in OPUS_RATES if one >= rate), default=OPUS_RATES[-1])
+        wave = resample(wave, rate, coded_rate, coding.name)
     buffer = io.BytesIO()
     soundfile.write(
-        buffer, np.clip(wave, -1, 1), rate, format=coding.container, subtype=coding.subtype,
+        buffer, np.clip(wave, -1, 1), coded_rate, format=coding.container, subtype=coding.subtype,
         compression_level=coding.compression,
     )  # fmt: skip
     return buffer.getvalue()

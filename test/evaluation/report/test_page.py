@@ -1,11 +1,14 @@
 """The page without a browser: what is on it, and that it needs nothing else."""
 
+import base64
+import io
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
@@ -97,6 +100,14 @@ def test_audio_is_exact_while_it_fits(noise):
     for limit, expected in ((30_000, 80), (18_000, 40), (9_000, 20)):
         audio, kind = media.embed_audio(waves, 16000, limit)
         assert kind == f"Opus, {expected} kbit/s" and sum(map(len, audio.values())) < limit
+
+
+@pytest.mark.parametrize(("rate", "coded"), [(22050, 24000), (44100, 48000), (96000, 48000)])
+def test_audio_of_a_rate_that_opus_lacks_is_resampled(noise, rate, coded):
+    audio, kind = media.embed_audio({"a": noise(rate)}, rate, 30_000)
+    read, of_file = soundfile.read(io.BytesIO(base64.b64decode(audio["a"].partition(",")[2])))
+    assert kind.startswith("Opus") and of_file == coded
+    assert len(read) == pytest.approx(coded, abs=coded / 1000)
 
 
 def test_audio_that_never_fits_is_embedded_with_a_warning(noise, caplog):
