@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import operator
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -79,6 +80,38 @@ def _is_of(value: object, kind: Any) -> bool:
     except TypeCheckError:
         return False
     return True
+
+
+def check_types(given: object, where: str) -> None:
+    """Raise ConfigError if a value of a dataclass's instance is not of its attribute's type."""
+    assert dataclasses.is_dataclass(given)
+    for field in dataclasses.fields(given):
+        _check_type(getattr(given, field.name), field.type, f"{where}: {field.name}")
+
+
+def check_range(
+    where: str, lowest: float, highest: float = math.inf, /, **values: float | None
+) -> None:
+    """Raise ConfigError for a number, by its key, that is not finite or outside lowest..highest.
+
+    None passes: a key that may be `null` is not limited then.
+    """
+    for name, value in values.items():
+        if value is None or (math.isfinite(value) and lowest <= value <= highest):
+            continue
+        wrong = f"is outside {lowest:g}..{highest:g}"
+        if not math.isfinite(value):
+            wrong = "is no finite number"
+        elif math.isinf(highest):
+            wrong = f"is below {lowest:g}"
+        raise ConfigError(f"{where}: {name} {value} {wrong}.")
+
+
+def check_positive(where: str, /, **values: float) -> None:
+    """Raise ConfigError for a number, by its key, that is not finite or not above 0."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{where}: {name} {value} is not above 0.")
 
 
 def choose[T](choices: Mapping[str, T], name: str, where: str) -> T:

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from espnet_stacodec.config import check_keys, construct, load_yaml
+from espnet_stacodec.config import (
+    check_keys,
+    check_positive,
+    check_range,
+    construct,
+    load_yaml,
+)
 from espnet_stacodec.errors import ConfigError
 
 
@@ -80,3 +86,20 @@ def test_a_value_of_another_type_is_refused(value, message):
         ConfigError, match=r"names 3 is of type int; give .*Sequence\[str\] \| None"
     ):
         construct(factory, {"size": 3, "names": 3}, "x")
+
+
+def test_numbers_outside_their_range():
+    check_range("here", 0, 1, a=0, b=1, c=None)
+    check_range("here", 2, a=2, b=1e9)
+    check_positive("here", a=1e-9)
+    for lowest, highest, value, message in (
+        (0, 1, 1.5, r"here: a 1\.5 is outside 0\.\.1\."),
+        (1, float("inf"), 0, r"here: a 0 is below 1\."),
+        (0, float("inf"), float("inf"), r"here: a inf is no finite number\."),
+        (0, 1, float("nan"), r"here: a nan is no finite number\."),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            check_range("here", lowest, highest, a=value)
+    for value in (0.0, -1, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="here: a .* is not above 0"):
+            check_positive("here", a=value)

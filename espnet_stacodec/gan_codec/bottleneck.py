@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet_stacodec.config import choose
+from espnet_stacodec.config import check_range, choose
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.windows import WINDOWS, Windows
 
 LAYER_NORM_EPS = 1e-12  # BERT's, as in the released models
@@ -32,6 +33,9 @@ class WindowedTransformer(nn.Module):
             beyond it would never be trained.
         overlap: Frames that neighbouring windows share.
         windows: "full", or "reference" for released weights.
+
+    Raises:
+        ConfigError: If a number is out of its range, or `windows` unknown.
     """
 
     def __init__(
@@ -46,6 +50,13 @@ class WindowedTransformer(nn.Module):
         windows: str = "full",
     ) -> None:
         super().__init__()
+        sizes = {"hidden": hidden, "layers": layers, "heads": heads, "feed_forward": feed_forward}
+        check_range("A transformer", 1, **sizes)
+        if hidden % heads:
+            raise ConfigError(
+                f"A transformer cannot divide hidden {hidden} among {heads} heads; give a multiple"
+                f" of {heads}."
+            )
         self.heads = heads
         self.windows: Windows = choose(WINDOWS, windows, "windows")(window, overlap)
         self.in_projection = nn.Linear(dimension, hidden)

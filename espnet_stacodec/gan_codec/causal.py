@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from espnet_stacodec.config import check_range
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.bottleneck import FIRST_CONTEXT, SKIP
 from espnet_stacodec.gan_codec.few_rows import Linear
@@ -59,6 +60,9 @@ class CausalTransformer(nn.Module):
                 f"A causal transformer cannot attend to {context_frames} frames; give"
                 " context_frames of 1 or more."
             )
+        sizes = {"hidden": hidden, "heads": heads, "feed_forward": feed_forward}
+        check_range("A causal transformer", 1, **sizes)
+        check_range("A causal transformer", 0, layers=layers)
         if hidden % (2 * heads):
             raise ConfigError(
                 f"A causal transformer cannot divide hidden {hidden} among {heads} heads of rotary"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet_stacodec.config import check_keys, choose, construct
+from espnet_stacodec.config import check_keys, check_range, choose, construct
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
@@ -118,10 +118,12 @@ class STACodecGenerator(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        if n_codebooks < 1:
-            raise ConfigError(f"{WHERE}: n_codebooks {n_codebooks} is below 1.")
-        if not 0 <= quantizer_dropout <= 1:
-            raise ConfigError(f"{WHERE}: quantizer_dropout {quantizer_dropout} is outside 0..1.")
+        sizes = {"dimension": dimension, "n_filters": n_filters, "codebook_size": codebook_size}
+        check_range(WHERE, 1, n_codebooks=n_codebooks, **sizes)
+        check_range(WHERE, 0, lstm_layers=lstm_layers)
+        for ratio in ratios:
+            check_range(WHERE, 1, ratios=ratio)
+        check_range(WHERE, 0, 1, quantizer_dropout=quantizer_dropout)
         if input_padding not in INPUT_PADDINGS:
             raise ConfigError(
                 f"{WHERE}: input_padding '{input_padding}' is unknown; known are"
@@ -158,19 +160,19 @@ class STACodecGenerator(nn.Module):
         )
         codebook |= {"size": codebook_size, "dim": dimension}
         first = _first_codebook(assignment, semantic_clusters, codebook)
-        others = [Codebook(**codebook) for _ in range(n_codebooks - 1)]
+        others = [_codebook(codebook) for _ in range(n_codebooks - 1)]
         self.quantizer = ResidualQuantizer([first, *others], dropout=quantizer_dropout)
         tokens = {"dimension": dimension, "num_tokens": semantic_clusters}
         self.token_source: TokenSource = NoTokens() if assignment == "none" else GivenTokens()
+        if predistillation is not None and assignment == "none":
+            raise ConfigError(
+                f"{WHERE}: predistillation predicts tokens that assignment 'none' never uses;"
+                " set assignment to 'sta', or leave predistillation out."
+            )
         predicted = _optional(
             Predistillation, predistillation, tokens | {"causal": causal}, "predistillation"
         )
         if predicted is not None:
-            if assignment == "none":
-                raise ConfigError(
-                    f"{WHERE}: predistillation predicts tokens that assignment 'none' never uses;"
-                    " set assignment to 'sta', or leave predistillation out."
-                )
             self.token_source = predicted
         if distillation is not None and semantic_clusters is None:
             raise _needs_tokens("distillation")
@@ -312,11 +314,17 @@ def _optional[T](
 def _first_codebook(assignment: str, num_tokens: int | None, conf: dict[str, Any]) -> Codebook:
     """Return the first layer of the quantizer, which decides the method."""
     layer = choose(FIRST_LAYERS, assignment, f"{WHERE}: assignment")
+    plain = _codebook(conf)  # checks the arguments of an assigned one, too
     if not issubclass(layer, AssignedCodebook):
-        return layer(**conf)
+        return plain
     if num_tokens is None:
         raise _needs_tokens(f"assignment '{assignment}'")
     return layer(num_tokens, **conf)
+
+
+def _codebook(conf: Mapping[str, Any]) -> Codebook:
+    """Return a codebook of these arguments, whose types are checked."""
+    return construct(Codebook, conf, f"{WHERE}.codebook")
 
 
 def _needs_tokens(what: str) -> ConfigError:

@@ -8,6 +8,7 @@ from espnet2.gan_codec.shared.encoder.seanet import SEANetEncoder
 from torch import nn
 
 from espnet_stacodec.config import check_keys, construct
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.gan_codec.causal_spectral import (
     CausalSpectralDecoder,
     CausalSpectralEncoder,
@@ -46,6 +47,9 @@ def build_networks(
         options = {**seanet, "dimension": dimension, "causal": causal}
         return build_seanet(SEANetEncoder, **options), build_seanet(SEANetDecoder, **options)
     check_keys(spectral, ("encoder", "decoder"), WHERE)
+    for part, conf in spectral.items():
+        if not isinstance(conf, Mapping | None):
+            raise ConfigError(f"{WHERE}.{part}: {conf!r} is no mapping; give keys and values.")
     shape = {"dimension": dimension, "hop_samples": hop_samples}
     encoder, decoder = (
         construct(network, shape | dict(spectral.get(part) or {}), f"{WHERE}.{part}")

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torchaudio.transforms import MelSpectrogram
 
-from espnet_stacodec.config import choose
+from espnet_stacodec.config import check_positive, check_range, choose
 from espnet_stacodec.errors import ConfigError
 
+SHORTEST_WINDOW = 4  # whose quarter is a hop
 # How a signal is continued at its ends: zeros around a centred first window, or its mirror image.
 PAD_MODES = {"constant": True, "reflect": False}
 
@@ -24,13 +25,17 @@ class SpectralLoss(nn.Module):
         where: Its configuration, for messages.
 
     Raises:
-        ConfigError: If `scales_per_step` is not positive.
+        ConfigError: If there is no window, one is too short, or `scales_per_step` is not positive.
     """
 
     def __init__(self, windows: Sequence[int], scales_per_step: int | None, where: str) -> None:
         super().__init__()
-        if scales_per_step is not None and scales_per_step < 1:
-            raise ConfigError(f"codec_conf.{where}: scales_per_step {scales_per_step} is below 1.")
+        where = f"codec_conf.{where}"
+        if not windows:
+            raise ConfigError(f"{where}: there is no window; give one or more.")
+        for window in windows:
+            check_range(where, SHORTEST_WINDOW, windows=window)
+        check_range(where, 1, scales_per_step=scales_per_step)
         self.windows = list(windows)
         self.scales_per_step = scales_per_step
 
@@ -69,7 +74,7 @@ class MultiScaleMelLoss(SpectralLoss):
         scales_per_step: As in `SpectralLoss`.
 
     Raises:
-        ConfigError: If `pad_mode` is unknown, or `scales_per_step` not positive.
+        ConfigError: If `pad_mode` is unknown, or a number is out of its range.
     """
 
     def __init__(
@@ -84,12 +89,21 @@ class MultiScaleMelLoss(SpectralLoss):
         pad_mode: str = "reflect",
         scales_per_step: int | None = None,
     ) -> None:
+        where = "codec_conf.mel_loss_params"
         first, last = window_exponents
+        if not 2 <= first <= last:
+            raise ConfigError(
+                f"{where}: window_exponents {[first, last]} are not a first one of 2 or more and a"
+                " last one that is not below it."
+            )
+        check_range(where, 1, n_mels=n_mels)
+        check_range(where, 0, sample_rate / 2, fmin=fmin)
+        check_positive(where, floor=floor, power=power)
         windows = [2**exponent for exponent in range(first, last + 1)]
         super().__init__(windows, scales_per_step, "mel_loss_params")
         self.weights = [(window - 1) ** 0.5 if alphas else 1.0 for window in self.windows]
         self.floor = floor
-        self.centred = choose(PAD_MODES, pad_mode, "codec_conf.mel_loss_params: pad_mode")
+        self.centred = choose(PAD_MODES, pad_mode, f"{where}: pad_mode")
         with warnings.catch_warnings():
             # Short windows have fewer bins than mel bands; the empty bands add nothing.
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
@@ -150,7 +164,7 @@ class CompressedSTFTLoss(SpectralLoss):
         scales_per_step: As in `SpectralLoss`.
 
     Raises:
-        ConfigError: If `scales_per_step` is not positive.
+        ConfigError: If there is no window, or a number is out of its range.
     """
 
     def __init__(
@@ -161,6 +175,8 @@ class CompressedSTFTLoss(SpectralLoss):
         scales_per_step: int | None = None,
     ) -> None:
         super().__init__(windows, scales_per_step, "stft_loss_params")
+        check_positive("codec_conf.stft_loss_params", power=power)
+        check_range("codec_conf.stft_loss_params", 0, 1, complex_share=complex_share)
         self.power, self.complex_share = power, complex_share
         for window in self.windows:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)

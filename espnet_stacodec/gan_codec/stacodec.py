@@ -19,7 +19,8 @@ from espnet2.gan_codec.shared.discriminator.msstft_discriminator import (
 from espnet2.torch_utils.device_funcs import force_gatherable
 from typeguard import typechecked
 
-from espnet_stacodec.config import check_keys, construct
+from espnet_stacodec.config import check_keys, check_range, construct
+from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.frames import align_tokens
 from espnet_stacodec.gan_codec.audio_losses import AudioLosses
 from espnet_stacodec.gan_codec.balancer import Balancer
@@ -57,6 +58,9 @@ class STACodec(StepCounter, AbsGANCodec):
         semantic_fingerprint: Fingerprint of the tokenizer whose tokens are assigned.
         semantic_tokenizer: The tokenizer.yaml of a folder with that tokenizer, which `encode` then
             runs where it gets no tokens; packed experiments have it.
+
+    Raises:
+        ConfigError: If an option is unknown or out of its range, or options do not go together.
     """
 
     # Set where the codec is registered with ESPnet: the codec and the extraction of tokens do not
@@ -82,16 +86,15 @@ class STACodec(StepCounter, AbsGANCodec):
     ) -> None:
         super().__init__()
         where = "codec_conf"
+        check_range(where, 0, lambda_commit=lambda_commit)
+        check_range(where, 0, adversary_start_step=adversary_start_step)
         self.generator = construct(
             STACodecGenerator,
             {"sample_rate": sampling_rate, **(generator_params or {})},
             f"{where}.generator_params",
         )
-        check_keys(
-            discriminator_params or {}, _discriminator_keys(), f"{where}.discriminator_params"
-        )
-        self.discriminator = MultiScaleSTFTDiscriminator(
-            **({"filters": 32} | dict(discriminator_params or {}))
+        self.discriminator = _discriminator(
+            discriminator_params or {}, f"{where}.discriminator_params"
         )
         self.mel_loss = construct(
             MultiScaleMelLoss,
@@ -108,6 +111,8 @@ class STACodec(StepCounter, AbsGANCodec):
             )
         check_keys(loss_weights or {}, known, f"{where}.loss_weights")
         self.loss_weights = known | dict(loss_weights or {})
+        check_range(f"{where}.loss_weights", 0, **self.loss_weights)
+        _check_some_loss(self.loss_weights, adversary_start_step, f"{where}.loss_weights")
         self.balancer = Balancer(self.loss_weights)
         self.lambda_commit = lambda_commit
         self.adversary_start_step = adversary_start_step
@@ -378,6 +383,40 @@ class STACodec(StepCounter, AbsGANCodec):
     ) -> torch.Tensor:
         """Return audio (B, 1, T * hop) of codes x (n, B, T), n up to all codebooks."""
         return self.generator.decode(x, num_frames)
+
+
+def _check_some_loss(weights: Mapping[str, float], adversary_start_step: int, where: str) -> None:
+    """Raise ConfigError if the generated audio is trained on nothing, with or without adversary."""
+    adversarial = ("adv_loss", "feat_match_loss")
+    first = {
+        name: weight
+        for name, weight in weights.items()
+        if adversary_start_step == 0 or name not in adversarial
+    }
+    if not any(first.values()):
+        since = f" before step {adversary_start_step}, where the adversary starts"
+        raise ConfigError(
+            f"{where}: all of {', '.join(first)} are 0, and nothing trains the audio"
+            f"{since if adversary_start_step else ''}; give one of them a weight."
+        )
+
+
+def _discriminator(params: Mapping[str, Any], where: str) -> MultiScaleSTFTDiscriminator:
+    """Build the discriminator, which is ESPnet's.
+
+    Raises:
+        ConfigError: If an option is unknown, or ESPnet's class cannot be built of these.
+    """
+    check_keys(params, _discriminator_keys(), where)
+    try:
+        return MultiScaleSTFTDiscriminator(**({"filters": 32} | dict(params)))
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        said = f" ({error})" if str(error) else ""
+        raise ConfigError(
+            f"{where}: ESPnet's MultiScaleSTFTDiscriminator cannot be built with {dict(params)}"
+            f"{said}; lists must be equally long, sizes positive, and names known to ESPnet and"
+            " torch.nn."
+        ) from error
 
 
 def _discriminator_keys() -> set[str]:

@@ -127,10 +127,13 @@ def parse_chunk_lengths(text: str | int) -> list[int]:
         for part in str(text).split(","):
             first, *last = map(int, part.split("-"))
             (last_one,) = last or [first]
+            if last_one < first:
+                raise ValueError
             lengths += range(first, last_one + 1)
     except ValueError as error:
         raise ConfigError(
-            f"chunk_length '{text}' is not a number of samples, a list a,b or a range a-b."
+            f"chunk_length '{text}' is not a number of samples, a list a,b or a range a-b with a"
+            " not above b."
         ) from error
     return lengths
 

@@ -5,12 +5,14 @@ tokens stay those of the clean audio, which is how a token predictor learns to b
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import fft
 
+from espnet_stacodec.config import check_positive, check_range, check_types
 from espnet_stacodec.errors import ConfigError
 
 EQUALIZER_OCTAVES = 1.0  # between the frequencies whose gains are drawn
@@ -31,6 +33,9 @@ class Augmentation:
         band_hz: Lowest and highest such frequency.
         noise_share: Share of utterances with noise, whose spectrum falls with up to f^-2.
         snr_db: Lowest and highest ratio of speech to noise.
+
+    Raises:
+        ConfigError: If a value is of another type or out of its range.
     """
 
     sample_rate: int
@@ -44,12 +49,15 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         where = "augmentation_conf"
+        check_types(self, where)
         for name in ("equalizer_share", "band_share", "noise_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{where}: {name} {getattr(self, name)} is outside 0..1.")
+            check_range(where, 0, 1, **{name: getattr(self, name)})
+        check_range(where, 0, equalizer_db=self.equalizer_db)
+        for hz in self.band_hz:
+            check_positive(where, band_hz=hz)
         for name in ("gain_db", "band_hz", "snr_db"):
-            low, *high = getattr(self, name)
-            if len(high) != 1 or high[0] < low:
+            ends = getattr(self, name)
+            if len(ends) != 2 or not -math.inf < ends[0] <= ends[1] < math.inf:
                 raise ConfigError(
                     f"{where}: {name} {list(getattr(self, name))} is not a lowest and a highest"
                     " number."

@@ -115,7 +115,7 @@ def build_generator(codec_conf: Mapping[str, Any], where: str) -> STACodecGenera
         STACodecGenerator,
         {
             "sample_rate": codec_conf.get("sampling_rate", 16000),
-            **codec_conf.get("generator_params", {}),
+            **(codec_conf.get("generator_params") or {}),
         },
         f"{where}: codec_conf.generator_params",
     )

@@ -8,8 +8,11 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from espnet2.fileio.read_text import read_2columns_text
+from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 
+from espnet_stacodec.config import choose
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.iterators.aligned_chunk_iter_factory import (
@@ -123,6 +126,33 @@ def fit_schedules(args: argparse.Namespace) -> None:
                 f" {unit} of the schedule; lower it, or train longer."
             )
         setattr(args, where, conf)
+
+
+def check_optimization(args: argparse.Namespace) -> None:
+    """Build optimizers and schedules for a single weight, as ESPnet builds those of the model.
+
+    Raises:
+        ConfigError: If one is unknown, or cannot be built with its options.
+    """
+    for suffix in ("", "2"):
+        weight = torch.nn.Parameter(torch.zeros(1))
+        name, schedule = getattr(args, f"optim{suffix}"), getattr(args, f"scheduler{suffix}")
+        optimizer = _built(optim_classes, name, f"optim{suffix}", args, [weight])
+        if schedule is not None:
+            _built(scheduler_classes, schedule, f"scheduler{suffix}", args, optimizer)
+
+
+def _built(
+    classes: Mapping[str, Any], name: str, option: str, args: argparse.Namespace, of: Any
+) -> Any:
+    conf = getattr(args, f"{option}_conf")
+    try:
+        return choose(classes, name, option)(of, **conf)
+    except (ArithmeticError, AssertionError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{option} '{name}' cannot be built with {option}_conf {conf}"
+            f" ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _read_lengths(shape_file: str) -> Sequence[int]:

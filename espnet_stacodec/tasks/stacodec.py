@@ -40,7 +40,12 @@ from espnet_stacodec.tasks.preprocessors import (
     AugmentingPreprocessor,
     WholeFramePreprocessor,
 )
-from espnet_stacodec.tasks.schedule import batches_per_epoch, check_numbers, fit_schedules
+from espnet_stacodec.tasks.schedule import (
+    batches_per_epoch,
+    check_numbers,
+    check_optimization,
+    fit_schedules,
+)
 from espnet_stacodec.tasks.started_experiment import check_started
 from espnet_stacodec.tasks.trained_tokenizer import (
     check_frame_rate,
@@ -49,6 +54,7 @@ from espnet_stacodec.tasks.trained_tokenizer import (
     keep_tokenizer,
     with_tokenizer,
 )
+from espnet_stacodec.tasks.training_options import check_options
 from espnet_stacodec.tasks.training_provenance import training_provenance
 from espnet_stacodec.train.stacodec_trainer import STACodecTrainer
 
@@ -130,14 +136,15 @@ class STACodecTask(GANCodecTask):
         """Build the optimizers; `args` get the lengths of the schedules, which ESPnet builds next.
 
         Raises:
-            ConfigError: If a learning rate's schedule is shorter than the training, or one of
-                their numbers is text.
+            ConfigError: If a learning rate's schedule is shorter than the training, one of their
+                numbers is text, or optimizers or schedules cannot be built.
         """
         check_numbers(args)
         if args.collect_stats:
             args.scheduler = args.scheduler2 = None  # nothing is trained
         elif args.iterator_type == "task":
             fit_schedules(args)
+        check_optimization(args)
         return super().build_optimizers(args, model)
 
     @classmethod
@@ -161,7 +168,7 @@ class STACodecTask(GANCodecTask):
         frame_rule = FrameRule(args.frame_shift, args.fs)
         if codec_choices.get_class(args.codec) is not STACodec:
             return WholeFramePreprocessor(preprocess, frame_rule)
-        generator_params = args.codec_conf.get("generator_params", {})
+        generator_params = args.codec_conf.get("generator_params") or {}
         return AlignedPreprocessor(
             preprocess, frame_rule, generator_params.get("semantic_clusters")
         )
@@ -212,6 +219,7 @@ class STACodecTask(GANCodecTask):
                 " one; give --ngpu on the command line of `python -m espnet_stacodec.bin.train`,"
                 " which starts a process for each."
             )
+        check_options(args)
         if args.dist_backend == "auto":
             args.dist_backend = "cpu:gloo,cuda:nccl" if args.ngpu > 0 else "gloo"
         codec_conf = with_tokenizer(args)
@@ -254,7 +262,7 @@ def check_utterances(
 
 def check_windows(args: argparse.Namespace, frame_rule: FrameRule) -> None:
     """Raise ConfigError where a transformer sees more frames at once than a training chunk has."""
-    params = args.codec_conf.get("generator_params", {})
+    params = args.codec_conf.get("generator_params") or {}
     chunk_frames = max(parse_chunk_lengths(args.chunk_length)) // frame_rule.hop_samples
     transformers = {}
     if params.get("bottleneck") is not None:

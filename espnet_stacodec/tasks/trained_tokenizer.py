@@ -28,7 +28,7 @@ def with_tokenizer(args: argparse.Namespace) -> dict:
         ConfigError: If the codec's frames are not as long as the tokens.
     """
     conf = dict(args.codec_conf)
-    params = dict(conf.get("generator_params", {}))
+    params = dict(conf.get("generator_params") or {})
     distillation = params.get("distillation")
     unused = params.get("assignment", "sta") == "none" and distillation is None
     if unused or args.semantic_tokenizer is None:

@@ -31,6 +31,21 @@ def test_windows_worked_by_hand(length, full, reference):
     assert ReferenceWindows(6, 2).starts(length) == reference
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"hidden": 0}, "hidden 0 is below 1"),
+        ({"layers": 0}, "layers 0 is below 1"),
+        ({"heads": 0}, "heads 0 is below 1"),
+        ({"feed_forward": -1}, "feed_forward -1 is below 1"),
+        ({"heads": 3}, "cannot divide hidden 8 among 3 heads; give a multiple of 3"),
+    ],
+)
+def test_numbers_out_of_their_range(numbers, message):
+    with pytest.raises(ConfigError, match=f"A transformer.*{message}"):
+        build(**numbers)
+
+
 @pytest.mark.parametrize("overlap", [6, 7, -1])
 def test_windows_that_cannot_be(overlap):
     with pytest.raises(ConfigError, match=f"cannot overlap by {overlap} frames"):

@@ -88,6 +88,8 @@ def test_an_untrained_bottleneck_lets_nearly_everything_through():
         ({"lookahead_frames": 9}, r"cannot look 9 frames ahead; give lookahead_frames in 0\.\.8"),
         ({"lookahead_frames": -1}, "cannot look -1 frames ahead"),
         ({"context_frames": 0}, "cannot attend to 0 frames; give context_frames of 1 or more"),
+        ({"heads": 0}, "heads 0 is below 1"),
+        ({"layers": -1}, "layers -1 is below 0"),
         ({"heads": 3}, "cannot divide hidden 16 among 3 heads .* give a multiple of 6"),
     ],
 )

@@ -73,6 +73,11 @@ def test_every_variant_trains_all_its_parameters(name):
     ("option", "value", "message"),
     [
         ("n_codebooks", 0, "n_codebooks 0 is below 1"),
+        ("dimension", 0, "dimension 0 is below 1"),
+        ("n_filters", -2, "n_filters -2 is below 1"),
+        ("codebook_size", -1, "codebook_size -1 is below 1"),
+        ("lstm_layers", -1, "lstm_layers -1 is below 0"),
+        ("ratios", [-5, -2], "ratios -5 is below 1"),
         ("quantizer_dropout", 1.5, r"quantizer_dropout 1\.5 is outside 0\.\.1"),
         ("quantizer_dropout", -0.1, r"quantizer_dropout -0\.1 is outside 0\.\.1"),
     ],
@@ -82,7 +87,32 @@ def test_options_out_of_range(option, value, message):
         build(**{option: value})
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"decay": 2}, r"decay 2 is outside 0\.\.1"),
+        ({"decay": "much"}, "decay 'much' is of type str; give float"),
+        ({"dead_code_threshold": -1}, "dead_code_threshold -1 is below 0"),
+        ({"kmeans_iterations": 0}, "kmeans_iterations 0 is below 1"),
+        ({"kmeans_iterations": 1.5}, "kmeans_iterations 1.5 is of type float; give int"),
+    ],
+)
+@pytest.mark.parametrize("assignment", ["sta", "none"])
+def test_codebook_options_out_of_range(assignment, numbers, message):
+    with pytest.raises(ConfigError, match=f"generator_params.codebook: {message}"):
+        build(assignment=assignment, codebook=numbers, n_codebooks=1)
+
+
 def test_variants_that_make_no_sense():
+    with pytest.raises(ConfigError, match="'none' never uses"):
+        build(assignment="none", predistillation={}, semantic_clusters=None)
+    with pytest.raises(ConfigError, match="spectral.encoder: 5 is no mapping"):
+        build(spectral={"encoder": 5})
+    for part in ("predistillation", "distillation"):
+        with pytest.raises(ConfigError, match=f"{part}: loss_weight -1 is below 0"):
+            build(**{part: {"loss_weight": -1} | ({"feature_dim": 3} if part[0] == "d" else {})})
+    with pytest.raises(ConfigError, match="scheduled_sampling_steps -3 is below 0"):
+        build(predistillation={"scheduled_sampling_steps": -3})
     with pytest.raises(ConfigError, match="'none' never uses"):
         build(assignment="none", predistillation={"transformer": SMALL_TRANSFORMER})
     with pytest.raises(ConfigError, match="distillation needs semantic tokens"):

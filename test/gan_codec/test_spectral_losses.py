@@ -154,3 +154,34 @@ def test_a_step_looks_at_some_scales_and_on_average_at_all(kind):
 def test_no_scales():
     with pytest.raises(ConfigError, match="stft_loss_params: scales_per_step 0 is below 1"):
         CompressedSTFTLoss(scales_per_step=0)
+    with pytest.raises(ConfigError, match="stft_loss_params: there is no window"):
+        CompressedSTFTLoss([])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"window_exponents": (10, 6)}, r"window_exponents \[10, 6\] are not"),
+        ({"window_exponents": (0, 3)}, r"window_exponents \[0, 3\] are not"),
+        ({"n_mels": 0}, "n_mels 0 is below 1"),
+        ({"fmin": 9000.0}, r"fmin 9000.0 is outside 0\.\.8000"),
+        ({"floor": 0.0}, "floor 0.0 is not above 0"),
+        ({"power": float("nan")}, "power nan is not above 0"),
+    ],
+)
+def test_mel_losses_that_cannot_be(numbers, message):
+    with pytest.raises(ConfigError, match=f"codec_conf.mel_loss_params: {message}"):
+        MultiScaleMelLoss(16000, **numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"windows": [320, 2]}, "windows 2 is below 4"),
+        ({"power": 0.0}, "power 0.0 is not above 0"),
+        ({"complex_share": 2.0}, r"complex_share 2.0 is outside 0\.\.1"),
+    ],
+)
+def test_losses_of_spectra_that_cannot_be(numbers, message):
+    with pytest.raises(ConfigError, match=f"codec_conf.stft_loss_params: {message}"):
+        CompressedSTFTLoss(**numbers)

@@ -234,6 +234,28 @@ def test_the_model_lets_tokens_through_and_espnets_does_not(build, batch):
         ({"generator_params": {"codebook": {"dcay": 1}}}, r"codebook: unknown key dcay;.*decay"),
         ({"generator_params": {"assignment": "st"}}, r"'st' is unknown; known are none, sta, froz"),
         ({"generator_params": {"semantic_clusters": None}}, r"espnet_stacodec\.bin\.train"),
+        ({"lambda_commit": -1.0}, "codec_conf: lambda_commit -1.0 is below 0"),
+        ({"adversary_start_step": -5}, "codec_conf: adversary_start_step -5 is below 0"),
+        ({"loss_weights": {"mel_loss": -1.0}}, "loss_weights: mel_loss -1.0 is below 0"),
+        (
+            {
+                "loss_weights": {"mel_loss": 0.0, "reconstruct_loss": 0.0},
+                "adversary_start_step": 3,
+            },
+            "all of reconstruct_loss, mel_loss are 0, .* before step 3",
+        ),
+        (
+            {"discriminator_params": {"filters": 0}},
+            "discriminator_params: ESPnet's .*'filters': 0",
+        ),
+        (
+            {"discriminator_params": {"norm": "foo"}},
+            "discriminator_params: ESPnet's .*'norm': 'fo",
+        ),
+        (
+            {"discriminator_params": {"n_ffts": 256}},
+            "discriminator_params: .* must be equally long",
+        ),
     ],
 )
 def test_configuration_errors_say_what_is_known(build, changes, message):

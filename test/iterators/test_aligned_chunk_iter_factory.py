@@ -246,7 +246,7 @@ def test_chunk_lengths_as_espnet_writes_them():
     assert parse_chunk_lengths("3200,6400") == [3200, 6400]
     assert parse_chunk_lengths("5-8") == [5, 6, 7, 8]
     assert parse_chunk_lengths(16) == [16]
-    for wrong in ("", "5-6-7", "3 s", "5,"):
+    for wrong in ("", "5-6-7", "3 s", "5,", "8-5", "-5"):
         with pytest.raises(ConfigError, match=f"chunk_length '{wrong}' is not a number"):
             parse_chunk_lengths(wrong)
 

@@ -85,6 +85,12 @@ def test_audio_of_any_length_keeps_it(length):
         ({"noise_share": 1.5}, "noise_share 1.5 is outside 0..1"),
         ({"gain_db": [5, -15]}, r"gain_db \[5, -15\] is not a lowest and a highest"),
         ({"snr_db": [5]}, r"snr_db \[5\] is not"),
+        ({"snr_db": [float("-inf"), 5]}, r"snr_db \[-inf, 5\] is not"),
+        ({"gain_db": 5}, "gain_db 5 is of type int; give"),
+        ({"gain_db": ["a", "b"]}, r"gain_db \['a', 'b'\] is of type list; give"),
+        ({"noise_share": "half"}, "noise_share 'half' is of type str; give float"),
+        ({"equalizer_db": -3.0}, "equalizer_db -3.0 is below 0"),
+        ({"band_hz": [0.0, 5.0]}, "band_hz 0.0 is not above 0"),
     ],
 )
 def test_what_cannot_be(options, message):

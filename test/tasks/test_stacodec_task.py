@@ -197,6 +197,17 @@ def test_a_saved_configuration_builds_the_model_where_there_is_no_tokenizer(
         ),
         ({"chunk_length": "3201"}, ConfigError, "chunk_length 3201 .* nearest one is 3200"),
         ({"semantic": False}, ConfigError, r"--semantic_tokenizer DIR"),
+        ({"optim_conf": {"lr": -1.0}}, ConfigError, "optim 'adam' cannot be .*Invalid learning"),
+        ({"optim2_conf": {"lrr": 1.0}}, ConfigError, "built with optim2_conf {'lrr': 1.0}"),
+        ({"optim": "adamm"}, ConfigError, "optim 'adamm' is unknown; known are adam, "),
+        ({"scheduler2": "steps"}, ConfigError, "scheduler2 'steps' is unknown; known are"),
+        (
+            {"scheduler": "steplr", "scheduler_conf": {"gamma": 0.5}},
+            ConfigError,
+            "scheduler 'steplr' cannot be built with scheduler_conf {'gamma': 0.5} .*step_size",
+        ),
+        ({"batch_size": 0}, ConfigError, "batch_size 0 is below 1"),
+        ({"codec_conf": {"generator_params": "a"}}, ConfigError, "'a' is no mapping"),
     ],
 )
 def test_configurations_that_cannot_be_trained(toy_task, tmp_path, changes, error, message):

@@ -3,8 +3,11 @@
 import torch
 from torch import nn
 
+from espnet_stacodec.config import check_range
+
 # Below this weight an entry keeps its place: sum / weight would be made of rounding errors.
 SMALLEST_WEIGHT = 1e-10
+WHERE = "codec_conf.generator_params.codebook"
 
 
 class Codebook(nn.Module):
@@ -21,6 +24,9 @@ class Codebook(nn.Module):
         dead_code_threshold: An entry used less than this share of the average use is moved onto a
             frame of the current batch; 0 turns dead-code replacement off.
         kmeans_iterations: Iterations of the k-means that makes the first entries.
+
+    Raises:
+        ConfigError: If a number is out of its range.
     """
 
     embed: torch.Tensor
@@ -36,6 +42,9 @@ class Codebook(nn.Module):
         kmeans_iterations: int = 10,
     ) -> None:
         super().__init__()
+        check_range(WHERE, 0, 1, decay=decay)
+        check_range(WHERE, 0, dead_code_threshold=dead_code_threshold)
+        check_range(WHERE, 1, kmeans_iterations=kmeans_iterations)
         self.size = size
         self.decay = decay
         self.dead_code_threshold = dead_code_threshold

@@ -7,9 +7,11 @@ is pulled towards the teacher's features, one time series per feature dimension.
 import torch
 from torch import nn
 
-from espnet_stacodec.config import choose
+from espnet_stacodec.config import check_range, choose
 from espnet_stacodec.errors import TokenError
 from espnet_stacodec.gan_codec.lengths import length_mask
+
+WHERE = "codec_conf.generator_params.distillation"
 
 
 class Distillation(nn.Module):
@@ -24,6 +26,9 @@ class Distillation(nn.Module):
         centred: Whether the mean of all centroids is subtracted from the teacher. As it is, most
             dimensions hardly change over time: a student that is constant has most of the
             similarity.
+
+    Raises:
+        ConfigError: If the weight is negative.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Distillation(nn.Module):
         centred: bool = True,
     ) -> None:
         super().__init__()
+        check_range(WHERE, 0, loss_weight=loss_weight)
         self.centred = centred
         self.projection = nn.Linear(dimension, feature_dim)
         self.loss_weight = loss_weight
@@ -146,5 +152,5 @@ def build_distillation(
     Raises:
         ConfigError: If the target is unknown.
     """
-    kind = choose(TARGETS, target, "codec_conf.generator_params.distillation: target")
+    kind = choose(TARGETS, target, f"{WHERE}: target")
     return kind(dimension, num_tokens, feature_dim, loss_weight, centred)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet_stacodec.config import construct
+from espnet_stacodec.config import check_range, construct
 from espnet_stacodec.errors import ConfigError, TokenError
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 from espnet_stacodec.gan_codec.bottleneck import WindowedTransformer
@@ -47,7 +47,7 @@ class Predistillation(StepCounter, TokenSource):
         causal: Whether the network is a causal one: that of the whole codec.
 
     Raises:
-        ConfigError: If both networks are configured, or if `smoothing` is not in 0..1.
+        ConfigError: If both networks are configured, or a number is out of its range.
     """
 
     # In the state, so that a resumed training goes on with the same share of true tokens.
@@ -70,6 +70,8 @@ class Predistillation(StepCounter, TokenSource):
         super().__init__()
         if not 0 <= smoothing < 1:
             raise ConfigError(f"{WHERE}: smoothing {smoothing} is outside 0..1.")
+        check_range(WHERE, 0, loss_weight=loss_weight)
+        check_range(WHERE, 0, scheduled_sampling_steps=scheduled_sampling_steps)
         self.convolution: ConvNeXt | CausalConvNeXt | None = None
         if convolution is None:
             network: Callable[..., WindowedTransformer | CausalTransformer] = (

@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.config import check_range, check_types
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
 
 
@@ -18,6 +18,9 @@ class SpanMask:
         time_length: Frames of a span.
         feature_spans: Spans of features.
         feature_length: Features of a span.
+
+    Raises:
+        ConfigError: If a value is of another type or out of its range.
     """
 
     probability: float = 0.5
@@ -27,8 +30,12 @@ class SpanMask:
     feature_length: int = 8
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ConfigError(f"masking: probability {self.probability} is outside 0..1.")
+        check_types(self, "masking")
+        check_range("masking", 0, 1, probability=self.probability)
+        check_range("masking", 0, time_spans=self.time_spans, time_length=self.time_length)
+        check_range(
+            "masking", 0, feature_spans=self.feature_spans, feature_length=self.feature_length
+        )
 
     def __call__(
         self,

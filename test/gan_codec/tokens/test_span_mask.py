@@ -1,5 +1,7 @@
 """Span masks: what is hidden, and how often."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -45,6 +47,11 @@ def test_an_input_shorter_than_a_span():
     assert (SpanMask(1.0)(torch.ones(1, 4, 5)) == 0).all()
 
 
-def test_a_probability_that_is_none():
+def test_numbers_that_are_none():
     with pytest.raises(ConfigError, match=r"probability 1\.5 is outside"):
         SpanMask(1.5)
+    with pytest.raises(ConfigError, match="masking: time_spans -1 is below 0"):
+        SpanMask(time_spans=-1)
+    wrong: dict[str, Any] = {"feature_spans": 1.5}
+    with pytest.raises(ConfigError, match="masking: feature_spans 1.5 is of type float; give int"):
+        SpanMask(**wrong)
