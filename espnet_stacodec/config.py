@@ -99,7 +99,7 @@ def check_range(
     for name, value in values.items():
         if value is None or (math.isfinite(value) and lowest <= value <= highest):
             continue
-        wrong = f"is outside {lowest:g}..{highest:g}"
+        wrong = f"is outside {lowest:.10g}..{highest:.10g}"
         if not math.isfinite(value):
             wrong = "is no finite number"
         elif math.isinf(highest):

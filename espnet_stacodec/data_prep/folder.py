@@ -46,12 +46,7 @@ def speakers_of(files: Sequence[AudioFile], rule: str) -> dict[str, str]:
         return folders
     if rule == "file":
         return {file.name: file.name for file in files}
-    try:
-        pattern = re.compile(rule)
-    except re.error as error:
-        raise ConfigError(
-            f"--speakers '{rule}' is neither folder nor file nor a regular expression ({error})."
-        ) from error
+    pattern = _pattern(rule)
     group = 1 if pattern.groups else 0
     matches = {file.name: pattern.search(file.name) for file in files}
     speakers = {name: match[group] for name, match in matches.items() if match and match[group]}
@@ -62,6 +57,15 @@ def speakers_of(files: Sequence[AudioFile], rule: str) -> dict[str, str]:
             f" {lacking[0]}); change the expression, or give folder or file."
         )
     return speakers
+
+
+def _pattern(rule: str) -> re.Pattern[str]:
+    try:
+        return re.compile(rule)
+    except re.error as error:
+        raise ConfigError(
+            f"--speakers '{rule}' is neither folder nor file nor a regular expression ({error})."
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,8 +163,7 @@ def split(pieces: Sequence[Piece], share: float) -> tuple[list[Piece], list[Piec
     Raises:
         ConfigError: If the share is not above 0 and at most 0.5.
     """
-    if not 0 < share <= 0.5:
-        raise ConfigError(f"--dev_share {share:g} is not above 0 and at most 0.5.")
+    _check_share(share)
     kind, unit_of = _unit(pieces)
     seconds: dict[str, float] = defaultdict(float)
     for piece in pieces:
@@ -182,6 +185,11 @@ def split(pieces: Sequence[Piece], share: float) -> tuple[list[Piece], list[Piec
     for piece in pieces:
         parts[unit_of(piece) in dev].append(piece)
     return parts
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share <= 0.5:
+        raise ConfigError(f"--dev_share {share:g} is not above 0 and at most 0.5.")
 
 
 def list_pieces(folder: Path, pieces: Sequence[Piece]) -> DataDir:
@@ -220,9 +228,17 @@ def prepare(
         num_jobs: Processes that work at the same time.
 
     Raises:
-        ConfigError: If the share is impossible, or `speakers` no regular expression.
+        ConfigError: If the share is impossible, `speakers` no regular expression, or both sets
+            have one name.
         DataError: If there is too little audio, or a file whose speaker is not found.
     """
+    # Before the files are read, which can take minutes.
+    _check_share(dev_share)
+    _pattern(speakers)
+    if train_set == valid_set:
+        raise ConfigError(
+            f"--train_set and --valid_set are both '{train_set}'; give them different names."
+        )
     out_dir = Path(out_dir)
     found = find_audio(audio_dir, num_jobs)
     rejected = "".join(f"{file.name}: {file.rejection}\n" for file in found.rejected)

@@ -257,9 +257,11 @@ def test_the_command_writes_sets_that_stage_2_reads(audio, tmp_path, caplog):
         ([], "--audio_dir is not given: say where the audio files are."),
         (["--dev_share", "0.9"], "--dev_share 0.9 is not above 0"),
         (["--speakers", "("], "is neither folder nor file nor a regular expression"),
+        (["--train_set", "dev"], "--train_set and --valid_set are both 'dev'"),
     ],
 )
-def test_the_command_ends_in_one_sentence(audio, tmp_path, options, message):
+def test_the_command_ends_in_one_sentence(audio, tmp_path, options, message, monkeypatch):
+    monkeypatch.setattr(folder, "find_audio", None)  # not called: that could take minutes
     more = ["--audio_dir", str(audio) if options else "", "--out_dir", str(tmp_path / "data")]
     with pytest.raises(SystemExit) as end:
         command.main([*more, *options])

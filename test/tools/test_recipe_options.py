@@ -304,6 +304,9 @@ def test_a_training_has_one_length(codec):
     assert errors(done) == ["run.sh: error: --train_minutes and --train_steps exclude each other."]
     done = codec.run("--stage", "9", "--train_minutes", "long")
     assert errors(done) == ["run.sh: error: --train_minutes is a number, not 'long'."]
+    for option in ("--train_minutes", "--train_steps"):
+        done = codec.run("--stage", "9", option, "0")
+        assert len(errors(done)) == 1 and "of 0 minutes or steps is none" in errors(done)[0]
 
 
 def test_the_folder_recipe_has_options_of_its_own(tmp_path):

@@ -58,6 +58,8 @@ numbers min_seconds max_seconds
 [[ -z $train_minutes ]] || numbers train_minutes
 [[ -z $train_steps ]] || whole_numbers train_steps
 [[ -z $train_minutes || -z $train_steps ]] || fail "--train_minutes and --train_steps exclude each other."
+[[ ! $train_minutes$train_steps =~ ^[0.]+$ ]] ||
+    fail "a training of $train_minutes$train_steps minutes or steps is none; give more than 0."
 names_of_sets train_set valid_set test_sets
 for name in ssl_config train_config; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
