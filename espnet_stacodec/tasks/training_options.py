@@ -53,6 +53,12 @@ def check_options(args: argparse.Namespace) -> None:
             raise ConfigError(f"{WHERE}: {name} {value!r} is no whole number.")
         check_range(WHERE, lowest, **{name: value})
     check_range(WHERE, 0, LARGEST_SEED, seed=args.seed)
+    for phase, name, mode in args.best_model_criterion:
+        if phase not in ("train", "valid") or mode not in ("min", "max"):
+            raise ConfigError(
+                f"{WHERE}: best_model_criterion [{phase}, {name}, {mode}] is not [train or valid,"
+                " a figure, min or max]."
+            )
     check_positive(WHERE, chunk_shift_ratio=args.chunk_shift_ratio)
 
 

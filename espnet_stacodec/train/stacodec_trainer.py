@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,10 @@ from espnet_stacodec.train import checkpoint_recovery, learning_rates, weight_av
 from espnet_stacodec.train.audio_log import log_audio
 from espnet_stacodec.train.gan_steps import Batch, GANSteps, codec_of
 from espnet_stacodec.train.validation import Validation
+
+SCORES = ("pesq", "stoi")
+# Figures of the validation set from the adversary's first step on.
+ADVERSARIAL = ("adv_loss", "feat_match_loss", "discriminator_loss", "real_loss", "fake_loss")
 
 
 @dataclasses.dataclass
@@ -158,7 +162,8 @@ class STACodecTrainer(GANTrainer):
         Each rank validates batches of its own; the figures of all are put together.
 
         Raises:
-            TrainingError: If what the best model is chosen by is not finite.
+            ConfigError: If no figure is called as what the best model is chosen by.
+            TrainingError: If what it is chosen by is not finite.
         """
         model.eval()
         validation = Validation(getattr(model, "module", model), options)
@@ -173,6 +178,7 @@ class STACodecTrainer(GANTrainer):
         if scores:
             reporter.register(scores)
             reporter.next()
+        _check_criterion(options, figures)
         for phase, name, _ in options.best_model_criterion:
             value = figures.get(name, scores.get(name, 0.0))
             if phase == "valid" and not math.isfinite(value):
@@ -213,6 +219,24 @@ def _checked(options: STACodecTrainerOptions) -> STACodecTrainerOptions:
     return dataclasses.replace(options, **changes)
 
 
+def _check_criterion(options: STACodecTrainerOptions, figures: Mapping[str, float]) -> None:
+    """Raise ConfigError where no epoch would be the best one: ESPnet then keeps the last one only.
+
+    Args:
+        options: The trainer's.
+        figures: Of the validation set, by name; none where nothing was run.
+    """
+    # Some are not there in every epoch: scores that are not defined, an adversary that starts late.
+    known = {*figures, *ADVERSARIAL, *(SCORES if options.num_scored_utts > 0 else ())}
+    criteria = options.best_model_criterion
+    if figures and not any(phase == "train" or name in known for phase, name, _ in criteria):
+        names = ", ".join(f"{phase} {name}" for phase, name, _ in criteria) or "nothing"
+        raise ConfigError(
+            f"best_model_criterion: no best model can be chosen by {names}; the figures of the"
+            f" validation set are {', '.join(sorted(known))}. This epoch is not saved."
+        )
+
+
 def resynthesize(
     codec: AbsGANCodec, items: Sequence[dict[str, torch.Tensor]]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -249,8 +273,7 @@ def objective_scores(
         scores.append({"pesq": metrics.pesq_wb(one, other), "stoi": metrics.stoi_score(one, other)})
     scores = [score for of_rank in gather_objects(scores).values for score in of_rank]
     defined = {
-        name: [score[name] for score in scores if not math.isnan(score[name])]
-        for name in ("pesq", "stoi")
+        name: [score[name] for score in scores if not math.isnan(score[name])] for name in SCORES
     }
     if scores and not all(defined.values()):
         logging.warning(

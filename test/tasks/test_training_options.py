@@ -16,6 +16,7 @@ def options(**changes: Any) -> argparse.Namespace:
     given |= {"batch_size": 20, "valid_batch_size": None, "accum_grad": 1, "max_epoch": 40}
     given |= {"num_cache_chunks": 1024, "num_iters_per_epoch": None, "num_workers": 0, "seed": 0}
     given |= {"num_scored_utts": 0, "audio_log_epochs": 0, "chunk_shift_ratio": 0.5}
+    given["best_model_criterion"] = [("valid", "mel_loss", "min")]
     return argparse.Namespace(**given | changes)
 
 
@@ -44,6 +45,14 @@ def test_a_mapping_that_is_null_is_empty():
         ({"num_workers": -1}, "train_config: num_workers -1 is below 0."),
         ({"seed": -1}, "train_config: seed -1 is outside 0"),
         ({"chunk_shift_ratio": 0.0}, "train_config: chunk_shift_ratio 0.0 is not above 0."),
+        (
+            {"best_model_criterion": [("valid", "mel_loss", "minn")]},
+            "train_config: best_model_criterion .valid, mel_loss, minn. is not",
+        ),
+        (
+            {"best_model_criterion": [("test", "mel_loss", "min")]},
+            "train_config: best_model_criterion .test, mel_loss, min. is not",
+        ),
         ({"codec_conf": [1]}, "codec_conf: .1. is no mapping"),
         ({"codec_conf": {"generator_params": "a"}}, "codec_conf.generator_params: 'a' is no map"),
         ({"augmentation_conf": 5}, "augmentation_conf: 5 is no mapping"),

@@ -1,5 +1,6 @@
 """The trainer: what it refuses, validation on several ranks, and scores that are heard."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -161,7 +162,9 @@ def test_every_utterance_is_validated_once_on_any_number_of_ranks(tmp_path, rank
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_best_model_is_not_chosen_by_what_is_not_finite(monkeypatch, value, tmp_path):
     options: Any = SimpleNamespace(
-        best_model_criterion=[["valid", "mel_loss", "min"]], output_dir=tmp_path
+        best_model_criterion=[["valid", "mel_loss", "min"]],
+        output_dir=tmp_path,
+        num_scored_utts=0,
     )
     monkeypatch.setattr(Validation, "__init__", lambda *args: None)
     monkeypatch.setattr(Validation, "run", lambda *args: ({"mel_loss": value}, 1.0, []))
@@ -179,3 +182,27 @@ def test_a_best_model_is_not_chosen_by_what_is_not_finite(monkeypatch, value, tm
             distributed_option=DistributedOption(),
         )
     assert (tmp_path / "checkpoint.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("criteria", "num_scored_utts", "fits"),
+    [
+        ([("valid", "mel_loss", "min")], 0, True),
+        ([("valid", "mel_los", "min"), ("valid", "loss", "min")], 0, True),
+        ([("train", "anything", "min")], 0, True),
+        ([("valid", "adv_loss", "min")], 0, True),  # from a later epoch on
+        ([("valid", "pesq", "max")], 1, True),
+        ([("valid", "pesq", "max")], 0, False),
+        ([("valid", "mel_los", "min")], 1, False),
+        ([], 1, False),
+    ],
+)
+def test_a_best_model_is_chosen_by_figures_that_there_are(criteria, num_scored_utts, fits):
+    options: Any = SimpleNamespace(best_model_criterion=criteria, num_scored_utts=num_scored_utts)
+    figures = {"mel_loss": 1.0, "loss": 2.0}
+    with (
+        contextlib.nullcontext()
+        if fits
+        else pytest.raises(ConfigError, match="best_model_criterion: .*are adv_loss, .*mel_loss")
+    ):
+        stacodec_trainer._check_criterion(options, figures)
