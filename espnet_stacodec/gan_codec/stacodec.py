@@ -5,17 +5,12 @@ STACodec, arXiv 2602.06180; the training losses are EnCodec's, arXiv 2210.13438,
 
 import contextlib
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
-from espnet2.gan_codec.shared.discriminator.msstft_discriminator import (
-    DiscriminatorSTFT,
-    MultiScaleSTFTDiscriminator,
-)
 from espnet2.torch_utils.device_funcs import force_gatherable
 from typeguard import typechecked
 
@@ -25,6 +20,7 @@ from espnet_stacodec.frames import align_tokens
 from espnet_stacodec.gan_codec.audio_losses import AudioLosses
 from espnet_stacodec.gan_codec.balancer import Balancer
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize, divide
+from espnet_stacodec.gan_codec.discriminator import build_discriminator
 from espnet_stacodec.gan_codec.generator import Generated, STACodecGenerator
 from espnet_stacodec.gan_codec.quantizer.residual import PADDED_CODE
 from espnet_stacodec.gan_codec.random_state import RandomState
@@ -93,7 +89,7 @@ class STACodec(StepCounter, AbsGANCodec):
             {"sample_rate": sampling_rate, **(generator_params or {})},
             f"{where}.generator_params",
         )
-        self.discriminator = _discriminator(
+        self.discriminator = build_discriminator(
             discriminator_params or {}, f"{where}.discriminator_params"
         )
         self.mel_loss = construct(
@@ -399,32 +395,3 @@ def _check_some_loss(weights: Mapping[str, float], adversary_start_step: int, wh
             f"{where}: all of {', '.join(first)} are 0, and nothing trains the audio"
             f"{since if adversary_start_step else ''}; give one of them a weight."
         )
-
-
-def _discriminator(params: Mapping[str, Any], where: str) -> MultiScaleSTFTDiscriminator:
-    """Build the discriminator, which is ESPnet's.
-
-    Raises:
-        ConfigError: If an option is unknown, or ESPnet's class cannot be built of these.
-    """
-    check_keys(params, _discriminator_keys(), where)
-    try:
-        return MultiScaleSTFTDiscriminator(**({"filters": 32} | dict(params)))
-    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        said = f" ({error})" if str(error) else ""
-        raise ConfigError(
-            f"{where}: ESPnet's MultiScaleSTFTDiscriminator cannot be built with {dict(params)}"
-            f"{said}; lists must be equally long, sizes positive, and names known to ESPnet and"
-            " torch.nn."
-        ) from error
-
-
-def _discriminator_keys() -> set[str]:
-    """Return the options of the discriminator; those of its parts pass through its **kwargs."""
-    names = {
-        name
-        for part in (MultiScaleSTFTDiscriminator, DiscriminatorSTFT)
-        for name in inspect.signature(part).parameters
-    }
-    # One value per part; its plural says it.
-    return names - {"kwargs", "n_fft", "hop_length", "win_length"}

@@ -13,7 +13,7 @@ from documents import ROOT, inline_code, section, table
 from espnet_stacodec.encoder.convolution import ConvolutionEncoder
 from espnet_stacodec.frontend.code_mixture import CodeMixtureFrontend
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
-from espnet_stacodec.gan_codec import stacodec
+from espnet_stacodec.gan_codec import discriminator, stacodec
 from espnet_stacodec.gan_codec.bottleneck import Bottleneck
 from espnet_stacodec.gan_codec.causal import CausalBottleneck
 from espnet_stacodec.gan_codec.causal_convnext import CausalConvNeXt
@@ -110,8 +110,9 @@ def test_keys_and_defaults_of_a_part(heading):
 
 
 def test_keys_of_the_discriminator():
-    every = defaults(stacodec.DiscriminatorSTFT) | defaults(stacodec.MultiScaleSTFTDiscriminator)
-    known = {key: every[key] for key in stacodec._discriminator_keys()}
+    parts = (discriminator.DiscriminatorSTFT, discriminator.MultiScaleSTFTDiscriminator)
+    every = defaults(parts[0]) | defaults(parts[1])
+    known = {key: every[key] for key in discriminator.discriminator_keys()}
     assert documented("`discriminator_params`") == known | {"filters": 32}
 
 
