@@ -21,10 +21,10 @@ small) # 124 hours of chunks of 1 s: 9 minutes on a large GPU (--ngpu 1).
         --scheduler_conf max_lr=3.0e-3 --ema_decay 0.999 --use_amp true --num_workers 3
         --cudnn_deterministic false --cudnn_benchmark true"
     ;;
-small_streaming) # 27 hours of chunks of 1 s: an hour of two CPU cores.
+small_streaming) # 27 hours of chunks of 1 s: an hour and a half of one CPU core.
     config=conf/train_spectral_streaming.yaml speeds=
     training="--steps_per_epoch 1000 --max_epoch 12 --num_cache_chunks 2048
-        --scheduler_conf max_lr=2.0e-3 --ema_decay 0.999 --nproc 2"
+        --scheduler_conf max_lr=2.0e-3 --ema_decay 0.999"
     ;;
 *) usage ;;
 esac
