@@ -40,7 +40,7 @@ numbers() {
 }
 
 # names_of_sets NAME...: these options name a data set, or several where they end in _sets; the names
-# become parts of file names.
+# become parts of file names. They are then separated by one blank, whatever they were separated by.
 names_of_sets() {
     local name word words
     for name; do
@@ -52,8 +52,12 @@ names_of_sets() {
             [[ $word =~ ^[A-Za-z0-9_.][A-Za-z0-9_.+-]*$ ]] ||
                 fail "--$name: '$word' is not the name of a data set (letters, digits and _ . + -)."
         done
+        printf -v "$name" '%s' "${words[*]}"
     done
 }
+
+# absolute PATH: prints it, beginning at this folder unless it begins at the root.
+absolute() { if [[ $1 == /* ]]; then echo "$1"; else echo "$PWD/$1"; fi; }
 
 # folders PATH...: commands and ESPnet's options can name these folders.
 folders() {

@@ -146,6 +146,25 @@ def test_a_set_that_is_two_is_made_once(codec):
     assert extract["--sets"] == ["train_960", "dev_clean"]
 
 
+def test_sets_may_be_named_on_lines(codec):
+    """As of --test_sets "$(ls ...)"."""
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--test_sets", "test_clean\n test_other\n", "--valid_set", " dev_clean"]
+    assert codec.run(*options, "--stage", "6", "--stop_stage", "6").returncode == 0
+    assert codec.called()[0]["--sets"] == ["test_clean", "test_other"]
+
+
+def test_what_was_made_is_said_where_it_is(codec, tmp_path):
+    for expdir in ("exp", str(tmp_path / "my exp")):
+        exp = make_all(codec, "dump", expdir, "train_sta_toy")
+        codec.make(f"{exp}/decode/RESULTS.md")
+        done = codec.run("--stage", "9", "--stop_stage", "8", "--expdir", expdir)
+        said = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+        assert Path(said[0].removeprefix("scores:").strip()).samefile(
+            codec.folder / exp / "decode" / "RESULTS.md"
+        )
+
+
 def test_stage_one_gets_its_options(codec):
     data = codec.folder / "local" / "data.sh"
     data.write_text('#!/bin/sh\nprintf "<%s>" "$@" > asked\n')

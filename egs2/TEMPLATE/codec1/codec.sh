@@ -203,6 +203,6 @@ fi
 for made in "scores $decode_dir/RESULTS.md" "audio $decode_dir/<set>/wav" "codes $codes_dir" \
     "archive $archive" "page $decode_dir/report.html"; do
     path=${made#* }
-    [[ -e ${path%/<set>*} ]] && printf 'run.sh: %-8s %s\n' "${made%% *}:" "$PWD/$path"
+    [[ -e ${path%/<set>*} ]] && printf 'run.sh: %-8s %s\n' "${made%% *}:" "$(absolute "$path")"
 done
 true
