@@ -63,7 +63,8 @@ elif [[ -n $semantic_tokens ]]; then
     name=$(basename "$semantic_tokens")
     codes_dir=$dumpdir/codes/$name
 elif [[ -n $codes_dir ]]; then
-    name=$(basename "$(dirname "$codes_dir")")
+    name=$(basename "$(dirname "$codes_dir")") own=$(basename "$codes_dir")
+    [[ $own == codes ]] || name+=_${own#codes_} # of another checkpoint than the best one
 else
     if [[ -z $codec_exp ]]; then
         mapfile -t candidates < <(for model in "$codec_recipe"/exp/codec_*/valid.*.best.pth; do
@@ -158,9 +159,21 @@ if begin 4 "statistics: $stats"; then
     need 3 "$token_dir/tokens.txt"
     train "$stats" --collect_stats true --num_workers "$nj"
 fi
+# same_codes: a trained model is given codes of the codec that it was trained with. A codec that was
+# trained on, or anew, has the same name.
+same_codes() {
+    [[ $input == codes && -e $exp/checkpoint.pth && -e $exp/codes.json ]] || return 0
+    cmp -s "$inputs/codes.json" "$exp/codes.json" ||
+        fail "$exp was trained with another codec than that of the codes in $inputs (their" \
+            "codes.json differ); train it under another --tag, or remove it."
+}
 if begin 5 "training: $exp"; then
     need 4 "$stats/train/$shape"
     need_gpus
+    same_codes
+    if [[ $input == codes && -e $inputs/codes.json && ! -e $exp/checkpoint.pth ]]; then
+        cp "$inputs/codes.json" "$exp/"
+    fi
     train "$exp" --train_shape_file "$stats/train/$shape" --valid_shape_file "$stats/valid/$shape" \
         --ngpu "$ngpu" --resume true \
         --multiprocessing_distributed "$( ((ngpu > 1)) && echo true || echo false)" \
@@ -168,6 +181,7 @@ if begin 5 "training: $exp"; then
 fi
 if begin 6 "decoding: $decode_dir"; then
     need 5 "$exp/$inference_model"
+    same_codes
     python -m espnet_stacodec.bin.recognize --task "$task" --model "$exp/$inference_model" \
         --inputs_dir "$inputs" --stream "$stream" --sets "${tests[@]}" --out_dir "$decode_dir" \
         --config "$inference_config" --nj "$inference_nj" "${cluster[@]}"
@@ -177,5 +191,5 @@ if begin 7 "scores: $decode_dir"; then
     need 6 "${texts[@]/%//text}"
     python -m espnet_stacodec.bin.score --inputs_dir "$inputs" --decode_dir "$decode_dir" \
         --train_set "$train_set" --sets "${tests[@]}" --target "$target" --title "$exp"
-    echo "run.sh: scores: $PWD/$decode_dir/RESULTS.md"
+    echo "run.sh: scores: $(absolute "$decode_dir/RESULTS.md")"
 fi

@@ -436,6 +436,44 @@ def test_readers_of_another_training_set_take_nothing_of_the_first(reader):
     assert folders == ["dump/inputs/a_q1_words", "dump/inputs/a_q1_words_train_960"]
 
 
+def test_readers_keep_the_codes_of_two_checkpoints_apart(reader):
+    folders = []
+    for name in ("codes", "codes_3epoch", "mine"):
+        options = ["--codes_dir", f"a/{name}", "--stage", "2", "--stop_stage", "2"]
+        assert reader.run(*options).returncode == 0
+        folders += reader.called()[0]["--out_dir"]
+    names = ("a_q1_words", "a_3epoch_q1_words", "a_mine_q1_words")
+    assert folders == [f"dump/inputs/{name}" for name in names]
+
+
+def test_a_trained_reader_is_given_no_codes_of_another_codec(reader):
+    """A codec that was trained on has the name it had."""
+    inputs, exp = "dump/inputs/a_q1_words", "exp/mt_x"
+    reader.make(f"{inputs}/bpe1000/tokens.txt", f"{exp}/stats/train/src_text_shape")
+    for name in ("src_tokens.txt", "codebooks.txt"):
+        reader.make(f"{inputs}/{name}")
+    codes, kept = reader.folder / inputs / "codes.json", reader.folder / exp / "codes.json"
+    options = ["--codes_dir", "a/codes", "--tag", "x", "--stop_stage", "6", "--test_sets", "test"]
+
+    codes.write_text("of the first codec")
+    done = reader.run("--stage", "5", "--stop_stage", "5", *options[:-4])
+    assert done.returncode == 0, done.stderr
+    # Before anything is trained, the codec may be another one.
+    codes.write_text("of the codec")
+    assert reader.run(*options, "--stage", "5", "--stop_stage", "5").returncode == 0
+    assert kept.read_text() == "of the codec"
+    reader.make(f"{exp}/checkpoint.pth", f"{exp}/valid.acc.best.pth")
+    assert reader.run(*options, "--stage", "5").returncode == 0
+    assert [call[""] for call in reader.called()] == [["espnet", "mt_train"], ["recognize"]]
+
+    codes.write_text("of another codec")
+    for stage in ("5", "6"):
+        done = reader.run(*options, "--stage", stage)
+        assert done.returncode == 1 and not reader.calls.exists()
+        sentence = f"{exp} was trained with another codec than that of the codes in {inputs}"
+        assert sentence in errors(done)[-1]
+
+
 @pytest.mark.parametrize("option", [["--input", "audio"], ["--input=audio"]])
 def test_audio_is_recognized_by_espnets_task_for_it(reader, option):
     reader.make("dump/inputs/audio_words/bpe1000/tokens.txt")
