@@ -75,7 +75,8 @@ def find_audio(folder: Path | str, num_jobs: int = 1) -> Found:
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
     names, others = [], 0
-    for name in _walk(folder):
+    unreadable: list[OSError] = []
+    for name in _walk(folder, unreadable):
         if Path(name).suffix.lower().removeprefix(".") in READABLE | UNREADABLE:
             names.append(name)
         else:
@@ -83,7 +84,7 @@ def find_audio(folder: Path | str, num_jobs: int = 1) -> Found:
     with Workers(num_jobs) as workers:
         inspect = functools.partial(_inspect, folder)
         done = workers.map(inspect, sorted(names), "find audio", "files", chunk_size=CHUNK_FILES)
-        files = list(done)
+        files = [*done, *(_closed(folder, error) for error in unreadable)]
     found = Found(
         folder,
         [file for file in files if not file.rejection],
@@ -105,10 +106,10 @@ def find_audio(folder: Path | str, num_jobs: int = 1) -> Found:
     return found
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, unreadable: list[OSError]) -> Iterator[str]:
     """Yield the files below a folder as relative names, through links to folders, each once."""
     visited = set()
-    for where, folders, names in folder.walk(follow_symlinks=True):
+    for where, folders, names in folder.walk(on_error=unreadable.append, follow_symlinks=True):
         status = where.stat()
         if (status.st_dev, status.st_ino) in visited:
             folders.clear()
@@ -118,6 +119,13 @@ def _walk(folder: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith("."):
                 yield (where / name).relative_to(folder).as_posix()
+
+
+def _closed(folder: Path, error: OSError) -> AudioFile:
+    """Return what stands for the files of a folder that cannot be read."""
+    name = Path(os.fsdecode(error.filename)).relative_to(folder).as_posix()
+    name = os.fsencode(name).decode(errors="replace")
+    return AudioFile(name, rejection=f"folder: it cannot be read ({error.strerror})")
 
 
 def _inspect(folder: Path, name: str) -> AudioFile:

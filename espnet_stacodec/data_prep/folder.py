@@ -111,6 +111,7 @@ def pieces_of(found: Found, speakers: Mapping[str, str]) -> list[Piece]:
         known = speakers[file.name] == file.name or stem.startswith(f"{speakers[file.name]}/")
         names[file.name] = stem if known else f"{speaker}-{stem}"
     recordings = make_ids(names)
+    taken = set(recordings.values())
     pieces = []
     for file in found.files:
         recording = recordings[file.name]
@@ -121,8 +122,12 @@ def pieces_of(found: Found, speakers: Mapping[str, str]) -> list[Piece]:
             pieces.append(Piece(recording, recording, speaker, file))
             continue
         borders = [round(file.seconds * i / number, 3) for i in range(number)]
-        for i, (start, end) in enumerate(zip(borders, [*borders[1:], None], strict=True), 1):
-            pieces.append(Piece(f"{recording}-{i:05d}", recording, speaker, file, start, end))
+        utt_ids = [f"{recording}-{i:05d}" for i in range(1, number + 1)]
+        if taken.intersection(utt_ids):  # another file is called as a piece of this one
+            named = f"{recording}-{_digest(file.name)[:HASH_DIGITS]}"
+            utt_ids = [f"{named}-{i:05d}" for i in range(1, number + 1)]
+        for utt_id, start, end in zip(utt_ids, borders, [*borders[1:], None], strict=True):
+            pieces.append(Piece(utt_id, recording, speaker, file, start, end))
     return pieces
 
 

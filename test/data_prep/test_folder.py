@@ -1,5 +1,6 @@
 """Any folder of audio: what is found in it, who speaks, and how it is divided."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from espnet_stacodec.data_prep.audio_tree import AudioFile, Found, find_audio
 from espnet_stacodec.data_prep.folder import (
     PIECE_SECONDS,
     Piece,
+    list_pieces,
     make_ids,
     pieces_of,
     speakers_of,
@@ -89,6 +91,22 @@ def test_linked_folders_are_read_once(audio):
     assert "other/x/y.wav" in names and len(names) == 13
 
 
+def test_folders_that_cannot_be_read_are_said(audio, monkeypatch):
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("spk4"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root can read all
+    found = find_audio(audio)
+    assert len(found.files) == 10
+    (rejected,) = found.rejected
+    assert rejected.name == "set 0/spk4"
+    assert rejected.rejection == "folder: it cannot be read (Permission denied)"
+
+
 def said(root: Path) -> str:
     with pytest.raises(DataError) as error:
         find_audio(root)
@@ -129,6 +147,16 @@ def test_files_in_one_folder_are_speakers_of_their_own():
         "d/a.wav": "d/a.wav",
         "d/b.wav": "d/b.wav",
     }
+
+
+@pytest.mark.parametrize("folder", ["", "s/"])
+def test_a_file_that_is_called_as_a_piece_of_another_is_kept(folder):
+    long = AudioFile(f"{folder}a.wav", 50.0, RATE)
+    found = Found(Path("/in"), [*files(f"{folder}a-00001.wav", "t/b.wav"), long], [], 0)
+    pieces = pieces_of(found, speakers_of(found.files, ""))
+    assert len({piece.utt_id for piece in pieces}) == len(pieces) == 5
+    listed = list_pieces(found.folder, pieces)
+    assert len(listed.segments) == len(listed.utt2spk) == 5
 
 
 def test_expressions_that_find_no_speaker():
