@@ -13,6 +13,7 @@ from typeguard import typechecked
 from espnet_stacodec.data_prep.download import download, extract_tar
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.data_dir import DataDir
+from espnet_stacodec.fileio.temporaries import exclusive
 
 FOLDER = "LibriSpeech"
 OPENSLR = "https://www.openslr.org/resources"
@@ -81,9 +82,12 @@ def download_parts(
         destination = folder / FOLDER / part
         if destination.exists():
             continue
-        archive = download(url_of(part, base_url), folder / f"{part}.tar.gz", md5[part])
-        extract_tar(archive, f"{FOLDER}/{part}", destination)
-        archive.unlink()
+        with exclusive(folder, name=f".{part}.lock"):
+            if destination.exists():  # another call was quicker
+                continue
+            archive = download(url_of(part, base_url), folder / f"{part}.tar.gz", md5[part])
+            extract_tar(archive, f"{FOLDER}/{part}", destination)
+            archive.unlink()
     return folder / FOLDER
 
 

@@ -1,5 +1,6 @@
 """LibriSpeech's layout, from archives and from disk, into data directories."""
 
+import concurrent.futures
 import functools
 import hashlib
 import http.server
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,27 @@ def test_downloads_what_is_not_there(mirror, tmp_path):
     assert len(asked) == 2
     with pytest.raises(DataError, match="no part 'dev-noisy'; its parts are dev-"):
         librispeech.download_parts(["dev-noisy"], tmp_path / "dl", url, md5)
+
+
+def test_two_calls_download_once(mirror, tmp_path, monkeypatch):
+    """The second one begins while the first unpacks, and finds the work done."""
+    url, md5, asked = mirror
+    extract, unpacked = librispeech.extract_tar, []
+
+    def slow(archive, member, destination):
+        unpacked.append(member)
+        time.sleep(0.3)
+        return extract(archive, member, destination)
+
+    monkeypatch.setattr(librispeech, "extract_tar", slow)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        calls = [
+            threads.submit(librispeech.download_parts, ["dev-clean"], tmp_path / "dl", url, md5)
+            for _ in range(2)
+        ]
+        (root,) = {call.result() for call in calls}
+    assert len(asked) == len(unpacked) == 1
+    assert sorted(path.name for path in root.parent.iterdir()) == ["LibriSpeech"]
 
 
 def test_command_downloads_where_no_corpus_is_given(mirror, tmp_path, monkeypatch):
