@@ -4,6 +4,8 @@ In both, `meta.yaml` names the parts as ESPnet's inference classes call them. Of
 ESPnet, configuration and model lie where they lay when they were packed, below any folders.
 """
 
+import gzip
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -18,7 +20,17 @@ from espnet_stacodec.fileio.files import write_text
 META_NAME = "meta.yaml"
 # What espnet2.bin.gan_codec_inference calls the configuration and the model.
 CONFIG_KEY, MODEL_KEY = "train_config", "model_file"
-UNREADABLE = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+# RuntimeError: a password is needed, or a compression that Python does not know.
+UNREADABLE = (
+    EOFError,
+    RuntimeError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+BLOCK_BYTES = 1 << 20
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -32,6 +44,9 @@ def unpack(archive: Path, folder: Path) -> None:
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as packed_tar:
                 packed_tar.extractall(folder, filter="data")
+                # Up to the checksum at the end of what is compressed.
+                while packed_tar.fileobj and packed_tar.fileobj.read(BLOCK_BYTES):
+                    pass
         else:
             with zipfile.ZipFile(archive) as packed:
                 packed.extractall(folder)

@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -90,3 +91,34 @@ def test_nothing_is_unpacked_outside(tmp_path):
     with pytest.raises(ModelError, match="not a whole archive"):
         unpack(tmp_path / "x.tar", tmp_path / "folder")
     assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_damaged_byte_of_a_compressed_archive_is_noticed(kind, tmp_path):
+    (tmp_path / "weights").write_bytes(np.random.default_rng(0).bytes(200_000))
+    archive = tmp_path / f"x.tar.{kind}"
+    with tarfile.open(archive, f"w:{kind}") as packed:  # type: ignore[call-overload]
+        packed.add(tmp_path / "weights", "weights")
+    content = bytearray(archive.read_bytes())
+    unpack(archive, tmp_path / "whole")
+    content[len(content) // 2] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"x\.tar\.{kind}: not a whole archive"):
+        unpack(archive, tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    ("local", "central", "value", "reason"),
+    [(6, 8, 1, "password required"), (8, 10, 9, "compression method is not supported")],
+    ids=["encrypted", "deflate64"],
+)
+def test_a_zip_that_python_cannot_read(local, central, value, reason, tmp_path):
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("config.yaml", "codec: stacodec")
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\x03\x04") + local] |= value
+    content[content.index(b"PK\x01\x02") + central] |= value
+    archive.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"x\.zip: not a whole archive .*{reason}"):
+        unpack(archive, tmp_path / "folder")
