@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
+    from espnet_stacodec.data_prep.folder import make_ids
     from espnet_stacodec.fileio.audio import read_audio, resample, write_audio
     from espnet_stacodec.fileio.files import scratch_folder, write_text
     from espnet_stacodec.fileio.markdown import markdown_table
@@ -65,8 +66,11 @@ def _work(args: argparse.Namespace) -> None:
 
     codec = AudioCoding.from_pretrained(args.model)
     rows = []
+    paths = choose(args.audio_dir, args.number)
+    # Of several folders files may have one name; a link has no blanks.
+    ids = make_ids({str(path.relative_to(args.audio_dir)): path.stem for path in paths})
     with scratch_folder(args.out) as folder:
-        for path in choose(args.audio_dir, args.number):
+        for path, name in zip(paths, ids.values(), strict=True):
             wave, rate = read_audio(path)
             wave = cut(resample(wave, rate, codec.sample_rate, str(path)), codec.sample_rate,
                        args.seconds)  # fmt: skip
@@ -74,10 +78,10 @@ def _work(args: argparse.Namespace) -> None:
             for n in args.codebooks:
                 codes = codec.encode(wave, codec.sample_rate, n_codebooks=n)
                 pieces[f"{n}"] = codec.decode(codes, len(wave)).numpy()
-            names = {what: f"{path.stem}_{what}.flac" for what in pieces}
+            names = {what: f"{name}_{what}.flac" for what in pieces}
             for what, samples in pieces.items():
                 write_audio(folder / names[what], samples, codec.sample_rate)
-            rows.append([path.stem, *(f"[{what}]({name})" for what, name in names.items())])
+            rows.append([name, *(f"[{what}]({file})" for what, file in names.items())])
         size = sum(path.stat().st_size for path in folder.iterdir())
         if size > MAX_BYTES:
             raise ConfigError(

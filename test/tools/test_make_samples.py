@@ -58,6 +58,18 @@ def test_the_page(make_samples, spd_experiment, noise, tmp_path, monkeypatch):
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
 
 
+def test_names_that_two_have_or_with_blanks(make_samples, spd_experiment, noise, tmp_path):
+    for name in ("anna/001", "bert/001", "bert/a (b)"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / f"in/{name}.flac", noise(9000 + len(name)), 16000)
+    out = tmp_path / "page"
+    arguments = [str(tmp_path / "in"), "--model", str(spd_experiment), "--out", str(out)]
+    make_samples.main([*arguments, "--source", "noise", "--number", "3", "--codebooks", "1"])
+    links = re.findall(r"\[(?:original|1)\]\((\S+?)\)", (out / "README.md").read_text())
+    assert len(set(links)) == 6
+    assert {path.name for path in out.iterdir()} == {*links, "README.md"}
+
+
 def test_a_cut_falls_into_a_pause(make_samples, noise):
     wave = noise(32000)
     wave[14000:14640] = 0
