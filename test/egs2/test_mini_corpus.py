@@ -68,6 +68,23 @@ def test_what_is_complete_is_left_alone_and_what_is_not_is_spoken_again(tmp_path
     assert path.exists()
 
 
+def test_a_corpus_that_was_being_spoken_over_is_not_complete(tmp_path, monkeypatch):
+    """Else the transcripts of one seed would be listed with audio of another."""
+    (tmp_path / "corpus.json").write_text('{"plan": "of the old one"}')
+    old = make_corpus.Utterance("anna-001", "anna", "lights_on", "IT IS DARK")
+    (tmp_path / "anna-001.flac").touch()
+    assert make_corpus.is_complete([old], tmp_path, "of the old one")
+
+    def interrupted(utterances):
+        yield old, np.zeros(1600, np.int16)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make_corpus, "speak", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_corpus.speak_to_files([old, old], tmp_path, "of the new one")
+    assert not make_corpus.is_complete([old], tmp_path, "of the old one")
+
+
 def test_audio_is_16_khz_mono_speech_of_moderate_length(sets):
     for data_dir in sets.values():
         for path in data_dir.wav.values():

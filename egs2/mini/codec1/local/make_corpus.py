@@ -110,6 +110,8 @@ def speak(utterances: Sequence[Utterance]) -> Iterator[tuple[Utterance, np.ndarr
 
 def speak_to_files(utterances: Sequence[Utterance], audio_dir: Path, plan_id: str) -> None:
     """Write every utterance's audio, then corpus.json, which marks the folder as complete."""
+    # What it says is no longer true once the first file is written.
+    (audio_dir / "corpus.json").unlink(missing_ok=True)
     digest = hashlib.sha256()
     num_samples = 0
     for utterance, wave in tqdm(speak(utterances), total=len(utterances), desc="speaking"):
