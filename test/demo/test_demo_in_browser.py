@@ -183,6 +183,26 @@ def test_a_microphone_that_cannot_be_had(browser, addresses, kind, audio_file):
     assert errors(browser) == []
 
 
+def test_what_ends_before_the_microphone_is_there_stays_ended(browser, addresses, audio_file):
+    """The server has another codec now, which it says while a person allows the microphone."""
+    visit(browser, addresses["streaming"])
+    browser.execute_script("""
+    const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (what) => {
+        await new Promise((resolve) => { setTimeout(resolve, 1500); });
+        return window.microphone = await ask(what);
+    };
+    codec.fingerprint = "of another codec";""")
+    click(browser, "#record")
+    wait_for(browser, lambda now: now["off"] and "has another codec than this" in now["error"])
+    live = "return window.microphone ? microphone.getTracks()[0].readyState : ''"
+    wait_until(lambda: browser.execute_script(live) == "ended")
+    now = state(browser)
+    assert now["off"] and "has another codec than this" in now["error"] and not now["heard"]
+    assert browser.find_element("id", "record").text == "Record"
+    assert errors(browser) == []
+
+
 def test_while_one_speaks_bitrate_and_loudness_can_be_chosen(browser, addresses, coders):
     visit(browser, addresses["streaming"])
     press(browser, "r")

@@ -132,14 +132,15 @@ async function startRecording() {
   showState("busy");
   say("Waiting for the microphone …");
   begin();
-  recording = codec.streams ? new LiveRecording() : new WholeRecording();
+  const started = recording = codec.streams ? new LiveRecording() : new WholeRecording();
   try {
-    await recording.start();
-    say("Recording …");
-    showState("on");
+    await started.start();
   } catch (error) {
-    interrupt(error);
+    if (recording === started) interrupt(error);
   }
+  if (recording !== started) return started.close(); // interrupted before the microphone was there
+  say("Recording …");
+  showState("on");
 }
 async function endRecording(why = "") {
   const stopped = recording;
