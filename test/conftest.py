@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 
@@ -320,6 +321,23 @@ class Noise(Protocol):
     """Makes (length,) float32 samples of noise from a seed."""
 
     def __call__(self, length: int, seed: int = 0) -> np.ndarray: ...
+
+
+@pytest.fixture(scope="session")
+def headless_flac() -> Callable[[Path], Path]:
+    """Write 4 s of noise as FLAC whose header has no length, as what came through a pipe."""
+
+    def write(path: Path) -> Path:
+        samples = np.random.default_rng(0).normal(0, 0.1, 64000)
+        soundfile.write(path, samples, 16000)
+        content = bytearray(path.read_bytes())
+        # The number of samples: the last 36 bits before the checksum.
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+        path.write_bytes(content)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import soundfile
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.audio import LENGTH_IS_UNKNOWN, UNKNOWN_LENGTH
 from espnet_stacodec.parallel import Workers
 
 # Endings of what libsndfile reads; other files are not looked at.
@@ -145,6 +146,8 @@ def _inspect(folder: Path, name: str) -> AudioFile:
         info = soundfile.info(folder / name)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         return AudioFile(name, rejection="broken: " + " ".join(str(error).split()))
+    if info.frames == UNKNOWN_LENGTH:
+        return AudioFile(name, rejection=f"length: {LENGTH_IS_UNKNOWN}")
     if info.frames == 0:
         return AudioFile(name, rejection="broken: there are no samples in it")
     return AudioFile(name, info.frames / info.samplerate, info.samplerate)

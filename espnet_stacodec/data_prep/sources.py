@@ -18,6 +18,7 @@ import soundfile
 from kaldiio import python_wave
 
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.fileio.audio import LENGTH_IS_UNKNOWN, UNKNOWN_LENGTH
 from espnet_stacodec.fileio.data_dir import DataDir, parse_segment
 
 ARK_PATTERN = re.compile(r"(?P<ark>.+):(?P<offset>\d+)")
@@ -108,7 +109,8 @@ class OpenAudio:
         """Open a file, load audio from an ark, or run a command.
 
         Raises:
-            Rejected: If the command fails, or the ark does not hold audio there.
+            Rejected: If the command fails, the ark does not hold audio there, or the header does
+                not say how long the audio is.
             soundfile.LibsndfileError: If the file or the command's output is not audio.
         """
         if recording.command is not None:
@@ -118,6 +120,9 @@ class OpenAudio:
             return cls(samples, rate)
         else:
             file = soundfile.SoundFile(recording.entry)
+        if file.frames == UNKNOWN_LENGTH:
+            file.close()
+            raise Rejected(f"length: {LENGTH_IS_UNKNOWN}")
         return cls(file, file.samplerate)
 
     def __enter__(self) -> "OpenAudio":

@@ -27,6 +27,12 @@ HIGHEST_PEAK = 8.0
 # The largest sample of 16-bit PCM, which clipped audio has again and again.
 FULL_SCALE = 1 - 2**-15
 TOLERATED_CLIPPED_SHARE = 0.01
+# What libsndfile takes for the number of samples where a header has none, and what is said then.
+UNKNOWN_LENGTH = 2**63 - 1
+LENGTH_IS_UNKNOWN = (
+    "its header does not say how long it is, as of FLAC that came through a pipe; write it again to"
+    " a file, e.g. with `ffmpeg -i IN.flac OUT.flac`, or as WAV"
+)
 
 
 def check_rate(rate: SupportsIndex, where: str) -> int:
@@ -77,7 +83,8 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
     """Return ((N,) float32 samples, sampling rate in Hz) of an audio file, its channels averaged.
 
     Raises:
-        DataError: If the file is missing or unreadable, or holds no finite samples.
+        DataError: If the file is missing or unreadable, or holds no finite samples, or its header
+            does not say how many.
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such audio file.")
@@ -88,7 +95,10 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
         )
     try:
         # As bytes: soundfile takes names that are not UTF-8 only so.
-        samples, rate = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            if file.frames == UNKNOWN_LENGTH:
+                raise DataError(f"{path}: {LENGTH_IS_UNKNOWN}.")
+            samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
     except soundfile.LibsndfileError as error:
         raise DataError(f"{path}: not readable as audio ({error.error_string}).") from error
     if samples.shape[1] > 1:

@@ -82,6 +82,14 @@ def test_names_that_are_not_utf8_are_rejected(audio):
     assert [file.rejection for file in found.rejected] == ["name: it is not UTF-8; rename the file"]
 
 
+def test_files_that_do_not_say_how_long_they_are_are_rejected(audio, headless_flac):
+    headless_flac(audio / "piped.flac")
+    found = find_audio(audio)
+    assert found.seconds == pytest.approx(120, abs=0.5)
+    (rejected,) = found.rejected
+    assert rejected.rejection.startswith("length: its header does not say how long it is")
+
+
 def test_linked_folders_are_read_once(audio):
     (audio / "again").symlink_to(audio)
     (audio.parent / "other" / "x").mkdir(parents=True)

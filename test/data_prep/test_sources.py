@@ -186,6 +186,15 @@ def test_a_stream_whose_header_does_not_know_its_length(ramp, tmp_path):
     np.testing.assert_array_equal(made["a"], RAMP)
 
 
+def test_flac_whose_header_does_not_know_its_length(ramp, headless_flac, tmp_path):
+    piped = headless_flac(tmp_path / "piped.flac")
+    wav = {"a": str(piped), "b": f"cat {piped} |", "good": ramp}
+    assert set(format_lists(tmp_path, wav, allow_commands=True)) == {"good"}
+    for reason in map(rejections(tmp_path).get, ("a", "b")):
+        assert reason is not None
+        assert reason.startswith("length: its header does not say how long it is")
+
+
 def test_the_command_line_allows_commands(ramp, tmp_path):
     DataDir({"a": f"cat {ramp} |"}, {}, {"a": "a"}).write(tmp_path / "data")
     folders = ["--data_dir", str(tmp_path / "data"), "--out_dir", str(tmp_path / "out")]

@@ -60,6 +60,12 @@ def test_files_are_read_and_channels_averaged(tmp_path, caplog):
     assert "2 channels averaged" in caplog.text
 
 
+def test_a_file_that_does_not_say_how_long_it_is(tmp_path, headless_flac):
+    path = headless_flac(tmp_path / "a.flac")
+    with pytest.raises(DataError, match=r"a\.flac: its header does not say how long it is, as of"):
+        read_audio(path)
+
+
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.wav: no such audio file"):
         read_audio(tmp_path / "a.wav")
