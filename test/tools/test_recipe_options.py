@@ -384,6 +384,18 @@ def test_a_folder_may_be_relative_to_where_the_recipe_is_called(tmp_path):
     assert recipe.calls.read_text().splitlines()[-1] == str(tmp_path)
 
 
+def test_modules_where_the_recipe_is_called_are_not_those_of_python(tmp_path):
+    recipe = copy_recipe(tmp_path, "folder/codec1")
+    (recipe.calls.parent / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "soundfile.py").write_text("raise SystemExit('a script of somebody')")
+    done = subprocess.run(
+        [str(recipe.folder / "local" / "data.sh"), "--audio_dir", "gone"],
+        cwd=recipe.folder, env=recipe.environment | {"CALLED_FROM": str(tmp_path)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr.endswith(f"{tmp_path / 'gone'}: there is no such folder.\n")
+
+
 @pytest.fixture
 def reader(tmp_path: Path) -> Recipe:
     return copy_recipe(tmp_path, "librispeech/asr2")

@@ -28,6 +28,7 @@ done
 
 data=$PWD/data
 cd "${CALLED_FROM:-.}"
-python -m espnet_stacodec.bin.prepare_folder --audio_dir "$audio_dir" --speakers "$speakers" \
+# Nothing that lies there, e.g. a random.py, is a module of Python.
+PYTHONSAFEPATH=1 python -m espnet_stacodec.bin.prepare_folder --audio_dir "$audio_dir" --speakers "$speakers" \
     --dev_share "$dev_share" --train_set "$train_set" --valid_set "$valid_set" --nj "$nj" \
     --out_dir "$data"
