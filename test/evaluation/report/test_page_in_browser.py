@@ -71,6 +71,19 @@ def test_the_keyboard_plays_and_steps(browser, pages):
     assert errors(browser) == []
 
 
+def test_space_presses_the_button_that_has_the_focus(browser, pages):
+    show(browser, pages[0].as_uri())
+    browser.execute_script("""
+    document.querySelectorAll('audio').forEach(a => a.loop = true);
+    document.querySelectorAll('#card1 button')[1].focus();""")
+    press(browser, " ")
+    now = wait_until(lambda: (now := browser.execute_script(STATE))["playing"] and now)
+    assert now["card"] == "card1" and now["name"] != "original" and not now["paused"]
+    press(browser, " ")  # the space key is the page's again
+    wait_until(lambda: browser.execute_script(STATE)["paused"])
+    assert errors(browser) == []
+
+
 @pytest.mark.parametrize("seconds", [0.7, 1.5, 3.0])
 @pytest.mark.parametrize("coding", [media.WAV, media.CODINGS[1]], ids=lambda coding: coding.name)
 def test_every_place_of_what_is_embedded_can_be_played(browser, noise, coding, seconds):

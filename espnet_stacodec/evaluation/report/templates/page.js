@@ -56,6 +56,7 @@ cards.forEach((tracks, i) => tracks.forEach((track, j) => {
 }));
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("summary, a, .scroll:focus")) return;
+  if (event.key === " " && event.target.closest("button")) return; // it presses the button
   const steps = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
   if (event.key === " ") toggle();
   else if (event.key in steps) {
