@@ -92,7 +92,7 @@ def import_release(release: Path | str, out: Path | str) -> None:
         raise ModelError(f"{path}: not the configuration of a release ({error}).") from error
     if predicts or ssl_model is None:
         return import_checkpoint(release / "model.th", out)
-    if ssl_model not in SSL_MODELS:
+    if not isinstance(ssl_model, str) or ssl_model not in SSL_MODELS:
         raise ModelError(
             f"{path}: ssl_model_type '{ssl_model}' is unknown; known are {', '.join(SSL_MODELS)}."
         )

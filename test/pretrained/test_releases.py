@@ -132,6 +132,9 @@ def test_releases_that_lack_a_part(releases, tmp_path):
     config.write_text(json.dumps({"ssl_model_type": "other"}))
     with pytest.raises(ModelError, match="ssl_model_type 'other' is unknown; known are wavlm"):
         import_release(releases / "small_spd", tmp_path / "exp")
+    config.write_text(json.dumps({"ssl_model_type": ["wavlm_large_l23"]}))
+    with pytest.raises(ModelError, match=r"ssl_model_type '\['wavlm_large_l23'\]' is unknown"):
+        import_release(releases / "small_spd", tmp_path / "exp")
     config.write_text(json.dumps({"ssl_model_type": "wavlm_large_l23"}))
     with pytest.raises(ModelError, match=r"kmeans_models: expected one k-means, found 0"):
         import_release(releases / "small_spd", tmp_path / "exp")
