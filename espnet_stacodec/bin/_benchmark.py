@@ -37,6 +37,7 @@ def benchmark(args: argparse.Namespace) -> None:
     from espnet_stacodec.evaluation.benchmark import (
         coding,
         files,
+        pipes,
         streaming,
         systems,
         timing,
@@ -57,7 +58,10 @@ def benchmark(args: argparse.Namespace) -> None:
             lambda: systems.compare(*of_coding),
             lambda: coding.compare(*of_coding),
         ),
-        "streaming": (lambda: streaming.compare(args.seconds, args.repeats),),
+        "streaming": (
+            lambda: streaming.compare(args.seconds, args.repeats),
+            lambda: pipes.compare(args.seconds),
+        ),
         "tokens": (lambda: tokens.compare(args.minutes, args.threads, args.repeats),),
         "training": (lambda: step_benchmark.compare(args.threads, args.repeats, args.items),),
         "files": (lambda: files.compare(args.minutes),),

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 from espnet_stacodec import __version__
 from espnet_stacodec.bin import _benchmark, _cli, _demo, _probe, _report, _score, _stream
-from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME
+from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME, STREAMING_NAME
 
 if TYPE_CHECKING:
     from espnet_stacodec.inference.file_coding import FileCoder
 
-MODEL_HELP = (
-    "name of a shipped codec, experiment folder, archive, or Hugging Face repository (default:"
-    f" {DEFAULT_NAME}, which is shipped)"
-)
+MODEL_HELP = "name of a shipped codec, experiment folder, archive, or Hugging Face repository"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -27,7 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_encode(commands.add_parser("encode", help="audio files -> .npz files of codes"))
     _add_decode(commands.add_parser("decode", help=".npz files of codes -> audio files"))
-    _add_one_codec(commands.add_parser("info", help="describe a codec"), _info)
+    _add_one_codec(commands.add_parser("info", help="describe a codec"), _info, DEFAULT_NAME)
     _add_import(commands.add_parser("import", help="the authors' checkpoint -> experiment folder"))
     _score.add_arguments(
         commands.add_parser("score", help="resynthesized audio against its originals")
@@ -38,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     _report.add_arguments(commands.add_parser("report", help="a page to read and to listen to"))
     demo = commands.add_parser("demo", help="a local web page to try a codec on")
-    _add_one_codec(demo, lambda args: _demo.serve(args, _source))
+    _add_one_codec(demo, lambda args: _demo.serve(args, _source), STREAMING_NAME)
     _demo.add_arguments(demo)
     for command in commands.choices.values():
         _cli.add_common_arguments(command)
@@ -111,15 +108,17 @@ def _add_files_arguments(parser: argparse.ArgumentParser, kind: str, stream: str
 
 
 def _add_one_codec(
-    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]
+    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None], default: str
 ) -> None:
     parser.set_defaults(work=work)
-    parser.add_argument("model", nargs="?", default=DEFAULT_NAME, help=MODEL_HELP)
+    default_help = f"{MODEL_HELP} (default: {default}, which is shipped)"
+    parser.add_argument("model", nargs="?", default=default, help=default_help)
     _add_loading_arguments(parser)
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=DEFAULT_NAME, help=MODEL_HELP)
+    default_help = f"{MODEL_HELP} (default: {DEFAULT_NAME}; with --stream {STREAMING_NAME})"
+    parser.add_argument("--model", help=default_help)
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16", "float16", "float64"),
@@ -192,15 +191,18 @@ def _code(args: argparse.Namespace, coder: "FileCoder") -> None:
 
 def _source(args: argparse.Namespace) -> Path | str:
     """Return what MODEL is, or the release in it, or its revision, that was asked for."""
+    model = args.model
+    if model is None:
+        model = STREAMING_NAME if args.stream else DEFAULT_NAME
     if args.variant is not None:
         from espnet_stacodec.pretrained.releases import open_variant
 
-        return open_variant(args.model, args.variant, args.hub_revision)
+        return open_variant(model, args.variant, args.hub_revision)
     if args.hub_revision is not None:
         from espnet_stacodec.pretrained.experiment import Experiment
 
-        return Experiment.open(args.model, args.model_file, args.hub_revision).folder
-    return args.model
+        return Experiment.open(model, args.model_file, args.hub_revision).folder
+    return model
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from espnet_stacodec.inference.arrays import Count
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.inference.decoder_streams import DecoderStream, DecoderStreams
 from espnet_stacodec.inference.encoder_streams import EncoderStream, EncoderStreams
-from espnet_stacodec.streaming.coder import lookahead_frames
+from espnet_stacodec.streaming.coder import latency_seconds, lookahead_frames
 
 
 class Streaming(Computing):
@@ -53,7 +53,7 @@ class Streaming(Computing):
     @property
     def latency_seconds(self) -> float:
         """From a sample to the code of its frame, of a causal codec: a frame and its lookahead."""
-        return (1 + lookahead_frames(self.generator)) / self.frame_rule.frame_rate_hz
+        return latency_seconds(self.generator)
 
     @property
     def streaming_in_words(self) -> str:

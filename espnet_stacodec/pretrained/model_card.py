@@ -14,6 +14,7 @@ from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.pretrained.checkpoint import codec_fingerprint
 from espnet_stacodec.pretrained.experiment import REPOSITORY_PATTERN, Experiment
+from espnet_stacodec.streaming.coder import latency_seconds
 
 if TYPE_CHECKING:
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
@@ -111,14 +112,17 @@ def card_head(options: CardOptions) -> str:
 
 
 def describe(experiment: Experiment, generator: "STACodecGenerator | BuiltinGenerator") -> str:
-    """Return what a codec is, in a sentence."""
+    """Return what a codec is, in a sentence or two."""
     method = "STACodec (arXiv 2602.06180)" if experiment.codec == "stacodec" else experiment.codec
     rule, sizes = generator.frame_rule, [codebook.size for codebook in generator.codebooks]
-    return (
+    text = (
         f"A {method} codec for espnet_stacodec: {rule.sample_rate} Hz,"
         f" {rule.frame_rate_hz:g} frames per second, codebooks of"
         f" {', '.join(map(str, sizes))} entries."
     )
+    if generator.causal:
+        text += f" It streams, {1000 * latency_seconds(generator):g} ms behind the voice."
+    return text
 
 
 def _scored_codec(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """The two directions of a causal codec on pieces: what is remembered, a step, the end."""
 
 import dataclasses
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -12,6 +12,9 @@ from espnet_stacodec.gan_codec.lookahead import Lookahead, delayed
 from espnet_stacodec.gan_codec.tokens.predistillation import Predistillation
 from espnet_stacodec.streaming.networks import Steps, steps_of
 from espnet_stacodec.streaming.state import State
+
+if TYPE_CHECKING:
+    from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
 
 # The most frames that are computed together: more need more memory, and gain nothing.
 STEP_FRAMES = 50
@@ -140,11 +143,17 @@ def check_causal(generator: torch.nn.Module) -> None:
     """Raise ConfigError if a generator, of this package or of ESPnet, cannot stream."""
     if not (isinstance(generator, STACodecGenerator) and generator.causal):
         raise ConfigError(
-            "This codec cannot stream, as its networks see later frames; train one with"
-            f" {WHERE}.causal: true, e.g. conf/train_spd_streaming.yaml."
+            "This codec cannot stream, as its networks see later frames; take small_streaming,"
+            f" which is shipped, or train one with {WHERE}.causal: true, e.g."
+            " conf/train_spd_streaming.yaml."
         )
 
 
 def lookahead_frames(generator: torch.nn.Module) -> int:
     """Return how many later frames the codes of a causal generator depend on."""
     return sum(part.frames for part in generator.modules() if isinstance(part, Lookahead))
+
+
+def latency_seconds(generator: "STACodecGenerator | BuiltinGenerator") -> float:
+    """Return the time from a sample to the code of its frame: a frame and the lookahead."""
+    return (1 + lookahead_frames(generator)) / generator.frame_rule.frame_rate_hz

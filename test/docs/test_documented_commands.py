@@ -31,6 +31,7 @@ SCRIPTS = (
     "egs2/librispeech/codec1/run_miniature.sh",
     "../TEMPLATE/asr2/setup.sh",
 )
+OF_THE_SYSTEM = ("find", "arecord", "aplay")
 # Options of ESPnet's own scripts and of the data preparation, where prose names them.
 OTHERS = {
     *("--asr_config", "--feats_type", "--tokenization_choice", "--eval_valid_set"),
@@ -138,7 +139,7 @@ def check(command: Command) -> None:
         check_parser(parser_of(module), words[2:], command)
         if module == "espnet":
             assert importlib.util.find_spec(f"espnet2.bin.{words[2]}"), str(command)
-    elif program == "find":
+    elif program in OF_THE_SYSTEM:
         pass
     elif program == "tools/gpu_check.sh":
         assert (command.folder / program).is_file(), str(command)

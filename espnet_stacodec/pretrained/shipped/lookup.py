@@ -8,8 +8,9 @@ import logging
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-# What commands use that are given no model.
+# What commands use that are given no model: for files, and for audio as it is spoken.
 DEFAULT_NAME = "small"
+STREAMING_NAME = "small_streaming"
 
 
 def shipped_names() -> list[str]:

@@ -59,8 +59,7 @@ It predicts its semantic tokens ({tokens}) itself: encoding needs no SSL model.
 Weights are kept in float16, and computed with in float32. Fingerprint: {fingerprint}.
 
 ```sh
-stacodec encode a.wav --out codes
-stacodec decode codes/a.npz --out wav
+{commands}
 ```
 
 ```python
@@ -75,6 +74,10 @@ codec = AudioCoding.from_pretrained("{name}")
 
 {about}
 """
+FILE_COMMANDS = """stacodec encode --model {name} --out codes a.wav
+stacodec decode --model {name} --out wav codes/a.npz"""
+STREAM_COMMANDS = """stacodec encode --model {name} --stream - < mic.raw > codes.bin
+stacodec decode --model {name} --stream - < codes.bin > speaker.raw"""
 
 
 @typechecked
@@ -120,26 +123,40 @@ def ship(
         config = {"codec": experiment.codec, "codec_conf": _published(experiment.codec_conf)}
         write_text(folder / CONFIG_NAME, yaml.safe_dump(config, sort_keys=False))
         write_info(folder / TOKENIZER_FOLDER, described)
-        shipped = Experiment.open(folder)
-        generator = load_codec(shipped)
-        fingerprint = codec_fingerprint(generator)
-        info = TokenizerInfo.read(folder / TOKENIZER_FOLDER)
-        text = CARD.format(
-            head=card_head(card),
-            name=name,
-            description=describe(shipped, generator),
-            tokens=f"{info.tag}, {info.num_clusters} of them",
-            fingerprint=fingerprint,
-            scores=_score_table(scores, fingerprint) if scores else "Not scored yet.",
-            about=Path(about).read_text(encoding="utf-8").strip(),
-        )
-        write_text(folder / CARD_NAME, text)
+        about_text = Path(about).read_text(encoding="utf-8").strip()
+        write_text(folder / CARD_NAME, _card(folder, name, card, scores, about_text))
         _check_size(folder, name)
         target = lookup.FOLDER / name
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)
     return target
+
+
+def _card(
+    folder: Path, name: str, card: CardOptions, scores: Sequence[Path | str], about: str
+) -> str:
+    """Return the card of what a folder holds otherwise.
+
+    Raises:
+        StageError: If a folder of scores has no results.
+        DataError: If scores are of another codec.
+    """
+    shipped = Experiment.open(folder)
+    generator = load_codec(shipped)
+    fingerprint = codec_fingerprint(generator)
+    tokens = TokenizerInfo.read(folder / TOKENIZER_FOLDER)
+    commands = [FILE_COMMANDS, *([STREAM_COMMANDS] if generator.causal else [])]
+    return CARD.format(
+        head=card_head(card),
+        name=name,
+        description=describe(shipped, generator),
+        tokens=f"{tokens.tag}, {tokens.num_clusters} of them",
+        fingerprint=fingerprint,
+        commands="\n".join(commands).format(name=name),
+        scores=_score_table(scores, fingerprint) if scores else "Not scored yet.",
+        about=about,
+    )
 
 
 def _published(conf: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from espnet_stacodec.config import load_yaml
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.errors import ConfigError, STACodecError
 from espnet_stacodec.evaluation.benchmark import (
     coding,
     files,
     operations,
+    pipes,
     streaming,
     systems,
     timing,
@@ -102,6 +103,18 @@ def test_streaming(small, monkeypatch):
     assert "Of 0.2 s of noise, on one thread" in table
     monkeypatch.setattr(streaming, "LONGEST_SECONDS", 0.1)
     assert "Of 0.1 s of noise" in streaming.compare(10.0, 1)  # what it took, not what was asked for
+
+
+def test_sound_comes_through_pipes_after_the_latency(streaming_experiment):
+    delays = pipes.measure(streaming_experiment, 0.3)
+    # Not sooner than its codec can know: a frame and two of lookahead.
+    assert delays.shape == (15,) and delays.min() >= 0.06
+
+
+def test_pipes_of_a_codec_that_cannot_stream(plain_experiment, capfd):
+    with pytest.raises(STACodecError, match="the pipe gave the sound of 0 of 65 frames"):
+        pipes.measure(plain_experiment, 0.3)
+    assert "This codec cannot stream" in capfd.readouterr().err
 
 
 def test_the_streaming_sizes_are_those_of_the_configuration():

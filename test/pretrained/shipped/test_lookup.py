@@ -1,5 +1,6 @@
 """Shipped codecs by name: in Python, on the command line, in ESPnet's configurations."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import soundfile
 import torch
 
 from espnet_stacodec import AudioCoding
-from espnet_stacodec.bin import pack, stacodec
+from espnet_stacodec.bin import _demo, pack, stacodec
 from espnet_stacodec.errors import ConfigError, ModelError
 from espnet_stacodec.frontend.stacodec import STACodecFrontend
 from espnet_stacodec.pretrained.experiment import Experiment
@@ -68,6 +69,34 @@ def test_commands_without_a_model_use_the_shipped_one(small, noise, tmp_path, ca
     np.testing.assert_allclose(decoded, expected, atol=1e-4)
     stacodec.main(["info"])
     assert codec.fingerprint in capsys.readouterr().out
+
+
+def test_streams_and_the_page_use_the_one_that_streams(small, streaming_experiment, noise,
+                                                       monkeypatch):  # fmt: skip
+    shutil.copytree(streaming_experiment, small.parent / lookup.STREAMING_NAME)
+    wave = (noise(3200) * 2**15).astype("<i2")
+
+    def piped(words: list[str], data: bytes) -> bytes:
+        target = io.BytesIO()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(target))
+        stacodec.main(words)
+        return target.getvalue()
+
+    codes = piped(["encode", "--stream", "-"], wave.tobytes())
+    fingerprint = AudioCoding.from_pretrained(streaming_experiment).fingerprint
+    assert codes[16:32].decode() == fingerprint
+    assert len(piped(["decode", "--stream", "-"], codes)) == wave.nbytes
+
+    opened: list[str] = []
+    monkeypatch.setattr(_demo, "serve", lambda args, source: opened.append(source(args)))
+    stacodec.main(["demo"])
+    assert opened == [lookup.STREAMING_NAME]
+
+
+@pytest.mark.parametrize("name", lookup.shipped_names())
+def test_what_is_shipped_streams_as_its_name_says(name):
+    assert AudioCoding.from_pretrained(name).is_causal == (name == lookup.STREAMING_NAME)
 
 
 def test_a_folder_of_recipes_may_be_a_shipped_codec(small, tmp_path):

@@ -22,18 +22,22 @@ CARD = CardOptions(None, "cc-by-4.0", ["en"])
 TOKENIZER = {"upstream": "whisper_base", "layer": 4, "num_clusters": 8, "fingerprint": "f" * 16}
 
 
+def with_ssl_path(experiment: Path, copy: Path) -> Path:
+    """Copy an experiment as if its tokens had been made with an SSL model in a folder."""
+    shutil.copytree(experiment, copy, ignore=shutil.ignore_patterns("semantic"))
+    (copy / "semantic").mkdir()
+    info = TOKENIZER | {"path_or_url": str(copy.parent)}
+    (copy / "semantic" / "tokenizer.yaml").write_text(yaml.safe_dump(info))
+    return copy
+
+
 @pytest.fixture
 def trained(spd_experiment: Path, tmp_path: Path, monkeypatch) -> Path:
-    """An experiment whose tokens were made with an SSL model in a folder."""
+    """An experiment to ship."""
     monkeypatch.setattr(lookup, "FOLDER", tmp_path / "shipped")
     (tmp_path / "shipped").mkdir()
-    folder = tmp_path / "codec_x"
-    shutil.copytree(spd_experiment, folder, ignore=shutil.ignore_patterns("semantic"))
-    (folder / "semantic").mkdir()
-    info = TOKENIZER | {"path_or_url": str(tmp_path)}
-    (folder / "semantic" / "tokenizer.yaml").write_text(yaml.safe_dump(info))
     (tmp_path / "about.md").write_text("## Data\n\nTones.\n")
-    return folder
+    return with_ssl_path(spd_experiment, tmp_path / "codec_x")
 
 
 def decoded(codec: AudioCoding, folder: Path, n_codebooks: int, stoi: float) -> Path:
@@ -91,6 +95,18 @@ def test_what_is_shipped(trained, tmp_path, noise, capsys):
         assert part in printed
     for part in (codec.fingerprint, "whisper_base_l4_km8", "Not scored yet.", "## Data\n\nTones."):
         assert part in card.text
+
+
+def test_the_card_says_whether_a_codec_streams(trained, streaming_experiment, tmp_path):
+    causal = with_ssl_path(streaming_experiment, tmp_path / "codec_y")
+    cards = {
+        name: (ship.ship(model, tmp_path / "about.md", CARD, name, ssl_path="a/b") / "README.md")
+        for name, model in (("small", trained), ("other", causal))
+    }
+    streams = "stacodec encode --model other --stream - < mic.raw"
+    text = cards["other"].read_text()
+    assert streams in text and "It streams, 60 ms behind the voice." in text
+    assert "stream" not in cards["small"].read_text()
 
 
 def test_scores_of_the_shipped_codec_complete_its_card(trained, tmp_path):
