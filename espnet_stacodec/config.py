@@ -44,6 +44,16 @@ def check_keys(given: Mapping[str, Any], known: Collection[str], where: str) -> 
 def construct[T](factory: Callable[..., T], conf: Mapping[str, Any], where: str) -> T:
     """Call `factory(**conf)` after checking keys and values against its signature.
 
+    Raises:
+        ConfigError: As `check_arguments` does.
+    """
+    check_arguments(factory, conf, where)
+    return factory(**conf)
+
+
+def check_arguments(factory: Callable[..., object], conf: Mapping[str, Any], where: str) -> None:
+    """Check keys and values against the signature of what is called with them.
+
     Values of dataclasses are left to these, which say more.
 
     Raises:
@@ -58,7 +68,6 @@ def construct[T](factory: Callable[..., T], conf: Mapping[str, Any], where: str)
     if not dataclasses.is_dataclass(factory):
         for name, value in conf.items():
             _check_type(value, parameters[name].annotation, f"{where}: {name}")
-    return factory(**conf)
 
 
 def _check_type(value: object, kind: Any, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet_stacodec.config import check_keys, check_range, choose, construct
+from espnet_stacodec.config import check_arguments, check_keys, check_range, choose, construct
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.gan_codec.batch_part import BatchPart, BatchSize
@@ -159,8 +159,9 @@ class STACodecGenerator(nn.Module):
             codebook, ("decay", "dead_code_threshold", "kmeans_iterations"), f"{WHERE}.codebook"
         )
         codebook |= {"size": codebook_size, "dim": dimension}
+        check_arguments(Codebook, codebook, f"{WHERE}.codebook")
         first = _first_codebook(assignment, semantic_clusters, codebook)
-        others = [_codebook(codebook) for _ in range(n_codebooks - 1)]
+        others = [Codebook(**codebook) for _ in range(n_codebooks - 1)]
         self.quantizer = ResidualQuantizer([first, *others], dropout=quantizer_dropout)
         tokens = {"dimension": dimension, "num_tokens": semantic_clusters}
         self.token_source: TokenSource = NoTokens() if assignment == "none" else GivenTokens()
@@ -314,17 +315,11 @@ def _optional[T](
 def _first_codebook(assignment: str, num_tokens: int | None, conf: dict[str, Any]) -> Codebook:
     """Return the first layer of the quantizer, which decides the method."""
     layer = choose(FIRST_LAYERS, assignment, f"{WHERE}: assignment")
-    plain = _codebook(conf)  # checks the arguments of an assigned one, too
     if not issubclass(layer, AssignedCodebook):
-        return plain
+        return layer(**conf)
     if num_tokens is None:
         raise _needs_tokens(f"assignment '{assignment}'")
     return layer(num_tokens, **conf)
-
-
-def _codebook(conf: Mapping[str, Any]) -> Codebook:
-    """Return a codebook of these arguments, whose types are checked."""
-    return construct(Codebook, conf, f"{WHERE}.codebook")
 
 
 def _needs_tokens(what: str) -> ConfigError:
