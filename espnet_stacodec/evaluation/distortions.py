@@ -21,7 +21,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import DataError, naming
 from espnet_stacodec.evaluation.rooms import reverberate
-from espnet_stacodec.fileio.audio import OPUS_RATES, read_audio, write_audio
+from espnet_stacodec.fileio.audio import OPUS_RATES, next_rate, read_audio, write_audio
 from espnet_stacodec.fileio.files import identify, one_word, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.temporaries import exclusive
@@ -180,8 +180,7 @@ def through_codec(wave: Signal, rate: int, generator: np.random.Generator, codec
         options["compression_level"] = compression
         if kind == "MP3":
             options["bitrate_mode"] = "CONSTANT"
-    rates = CODEC_RATES.get(kind, (rate,))
-    coded_rate = min((one for one in rates if one >= rate), default=rates[-1])
+    coded_rate = next_rate(rate, CODEC_RATES.get(kind, (rate,)))
     given = wave.clip(-1, 1)
     if coded_rate != rate:
         given = soxr.resample(given, rate, coded_rate, quality="VHQ")

@@ -4,7 +4,7 @@ import io
 import logging
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -69,6 +69,11 @@ def check_level(peak: float, share_above: Callable[[float], float], where: str) 
         return ""
     share = share_above(FULL_SCALE)
     return f"{share:.1%} of the samples are clipped." if share > TOLERATED_CLIPPED_SHARE else ""
+
+
+def next_rate(rate: int, rates: Sequence[int]) -> int:
+    """Return the lowest of rising `rates` (Hz) that is not below a rate; the highest if none is."""
+    return min((one for one in rates if one >= rate), default=rates[-1])
 
 
 def resample(wave: np.ndarray, rate: int, target_rate: int, where: str) -> np.ndarray:

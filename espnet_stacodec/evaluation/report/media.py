@@ -12,7 +12,7 @@ import soundfile
 import torch
 from matplotlib import image
 
-from espnet_stacodec.fileio.audio import OPUS_RATES, resample
+from espnet_stacodec.fileio.audio import OPUS_RATES, next_rate, resample
 
 MEL_BANDS, HOP_SECONDS = 80, 0.01
 LOWEST_DB, HIGHEST_DB = -80.0, 0.0
@@ -53,7 +53,7 @@ def encode_audio(wave: np.ndarray, rate: int, coding: Coding) -> bytes:
     """
     coded_rate = rate
     if coding is not WAV:
-        coded_rate = min((one for one in OPUS_RATES if one >= rate), default=OPUS_RATES[-1])
+        coded_rate = next_rate(rate, OPUS_RATES)
         wave = resample(wave, rate, coded_rate, coding.name)
     buffer = io.BytesIO()
     soundfile.write(
