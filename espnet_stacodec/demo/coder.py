@@ -20,6 +20,7 @@ from espnet_stacodec.demo.limits import (
 from espnet_stacodec.errors import DataError, TokenError
 from espnet_stacodec.inference.arrays import to_waveform
 from espnet_stacodec.inference.audio_coding import AudioCoding
+from espnet_stacodec.streaming.coder import can_encode_streams
 
 
 class Coder:
@@ -50,7 +51,7 @@ class Coder:
     @property
     def can_stream(self) -> bool:
         """Whether the codec encodes audio as it comes."""
-        return self.codec.is_causal and not self.codec.needs_tokens
+        return can_encode_streams(self.codec.generator)
 
     def check_page(self, fingerprint: str | None) -> None:
         """Check that a page is of this codec; None where it is no page that asks.

@@ -14,7 +14,7 @@ from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.pretrained.checkpoint import codec_fingerprint
 from espnet_stacodec.pretrained.experiment import REPOSITORY_PATTERN, Experiment
-from espnet_stacodec.streaming.coder import latency_seconds
+from espnet_stacodec.streaming.coder import can_encode_streams, latency_seconds
 
 if TYPE_CHECKING:
     from espnet_stacodec.gan_codec.builtin import BuiltinGenerator
@@ -120,7 +120,7 @@ def describe(experiment: Experiment, generator: "STACodecGenerator | BuiltinGene
         f" {rule.frame_rate_hz:g} frames per second, codebooks of"
         f" {', '.join(map(str, sizes))} entries."
     )
-    if generator.causal:
+    if can_encode_streams(generator):
         text += f" It streams, {1000 * latency_seconds(generator):g} ms behind the voice."
     return text
 

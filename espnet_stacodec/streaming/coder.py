@@ -149,6 +149,11 @@ def check_causal(generator: torch.nn.Module) -> None:
         )
 
 
+def can_encode_streams(generator: "STACodecGenerator | BuiltinGenerator") -> bool:
+    """Return whether audio can be encoded as it comes: causally, with tokens of the codec's own."""
+    return generator.causal and not generator.token_source.needs_tokens
+
+
 def lookahead_frames(generator: torch.nn.Module) -> int:
     """Return how many later frames the codes of a causal generator depend on."""
     return sum(part.frames for part in generator.modules() if isinstance(part, Lookahead))

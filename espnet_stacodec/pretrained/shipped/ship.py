@@ -35,6 +35,7 @@ from espnet_stacodec.pretrained.model_card import CardOptions, card_head, descri
 from espnet_stacodec.pretrained.precision import in_half, without_sums
 from espnet_stacodec.pretrained.shipped import lookup
 from espnet_stacodec.semantic.tokenizer_info import INFO_NAME, TokenizerInfo, write_info
+from espnet_stacodec.streaming.coder import can_encode_streams
 
 MAX_BYTES = 12_000_000
 # Figures of stage 6 that a card shows, where they are there.
@@ -146,7 +147,7 @@ def _card(
     generator = load_codec(shipped)
     fingerprint = codec_fingerprint(generator)
     tokens = TokenizerInfo.read(folder / TOKENIZER_FOLDER)
-    commands = [FILE_COMMANDS, *([STREAM_COMMANDS] if generator.causal else [])]
+    commands = [FILE_COMMANDS, *([STREAM_COMMANDS] if can_encode_streams(generator) else [])]
     return CARD.format(
         head=card_head(card),
         name=name,
