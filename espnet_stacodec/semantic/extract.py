@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError
-from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.files import atomic_write, fingerprint, identify
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.provenance import Provenance
@@ -25,8 +23,10 @@ from espnet_stacodec.semantic.token_files import (
     Utterance,
     read_tokens,
     read_utterances,
+    read_wave,
     write_tokens,
 )
+from espnet_stacodec.semantic.tokenize_set import tokenize_set
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer, read_config
 from espnet_stacodec.semantic.tokenizer_info import (
     INFO_NAME,
@@ -36,42 +36,12 @@ from espnet_stacodec.semantic.tokenizer_info import (
 )
 from espnet_stacodec.semantic.upstream import Upstream
 
-BATCHING_DEVICES = ("cuda",)
-BUCKET_SECONDS = 120  # of audio, its padding included, that a GPU computes at once
-SORTED_UTTERANCES = 1000  # by length, together: a kill costs as many at most
 FIT_FOLDER = ".fit"  # features of an unfinished tokenizer
 
-__all__ = ["extract", "fit_tokenizer", "read_tokens", "read_wave"]
-
-
-def read_wave(utterance: Utterance) -> torch.Tensor:
-    """Return the samples (N,) float32 of a formatted utterance.
-
-    Raises:
-        DataError: If they cannot be read, or are not what stage 2 wrote.
-    """
-    wave, rate = read_audio(utterance.wav)
-    if rate != TOKEN_FRAMES.sample_rate:
-        raise DataError(
-            f"{utterance.utt_id}: {utterance.wav} has {rate} Hz, not {TOKEN_FRAMES.sample_rate};"
-            " format the audio (stage 2)."
-        )
-    if len(wave) != utterance.num_samples:
-        raise DataError(
-            f"{utterance.utt_id}: {utterance.wav} has {len(wave)} samples, utt2num_samples says"
-            f" {utterance.num_samples}; format the audio again (stage 2)."
-        )
-    return torch.from_numpy(wave)
-
+__all__ = ["extract", "fit_tokenizer", "read_tokens"]
 
 # A process holds one model at a time, built when its first utterance comes.
 _upstream = functools.lru_cache(maxsize=1)(build_upstream)
-
-
-@functools.lru_cache(maxsize=1)
-def _tokenizer(folder: Path, device: str, centroids: str) -> SemanticTokenizer:
-    # The centroids' fingerprint is part of the cache's key: a folder may be filled anew.
-    return SemanticTokenizer.load(folder, device)
 
 
 @one_thread()
@@ -88,83 +58,6 @@ def write_features(
     with atomic_write(folder / f"{utterance.utt_id}.npy") as temporary:
         np.save(temporary, features[torch.from_numpy(frames).to(features.device)].cpu().numpy())
     return folder / f"{utterance.utt_id}.npy"
-
-
-@one_thread()
-def _tokens_of(folder: Path, device: str, centroids: str, utterance: Utterance) -> np.ndarray:
-    """Return the tokens (T,) of an utterance."""
-    tokenizer = _tokenizer(folder, device, centroids)
-    return tokenizer(read_wave(utterance), utterance.utt_id).cpu().numpy()
-
-
-@one_thread()
-def _tokens_together(
-    folder: Path, device: str, centroids: str, bucket: Sequence[Utterance]
-) -> list[np.ndarray]:
-    """Return the tokens (T,) of each of several utterances of similar length."""
-    tokenizer = _tokenizer(folder, device, centroids)
-    waves, ids = [read_wave(utterance) for utterance in bucket], [u.utt_id for u in bucket]
-    return [tokens.cpu().numpy() for tokens in tokenizer.together(waves, ids)]
-
-
-def length_buckets(lengths: Sequence[int], limit: int) -> list[list[int]]:
-    """Return the indices of lengths, the longest first, in buckets that are padded to the longest.
-
-    A bucket's padded length, its number times its longest, is at most `limit`, or it has one item.
-    Worked example: lengths 3, 9, 4, 8 with a limit of 18 give [1, 3], [2, 0].
-    """
-    buckets: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not buckets or (len(buckets[-1]) + 1) * lengths[buckets[-1][0]] > limit:
-            buckets.append([])
-        buckets[-1].append(index)
-    return buckets
-
-
-def _tokenize(
-    workers: Workers,
-    key: tuple[Path, str, str],
-    description: str,
-    utterances: Sequence[Utterance],
-) -> Iterable[np.ndarray]:
-    """Return the tokens of each utterance; on a GPU those of similar length are made together."""
-    ids = [utterance.utt_id for utterance in utterances]
-    if not workers.device.startswith(BATCHING_DEVICES):
-        work = functools.partial(_tokens_of, *key)
-        return workers.map(work, utterances, description, names=ids)
-    groups = [
-        (group, _buckets(group)) for group in itertools.batched(utterances, SORTED_UTTERANCES)
-    ]
-    jobs = [bucket for _, buckets in groups for bucket in buckets]
-    together = functools.partial(_tokens_together, *key)
-    names = [", ".join(utterance.utt_id for utterance in bucket) for bucket in jobs]
-    made = workers.map(together, jobs, description, unit="batches", names=names)
-    return _in_order(groups, made)
-
-
-def _buckets(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
-    """Return utterances of similar length together, as a GPU takes them."""
-    lengths = [utterance.num_samples for utterance in utterances]
-    buckets = length_buckets(lengths, BUCKET_SECONDS * TOKEN_FRAMES.sample_rate)
-    return [[utterances[index] for index in bucket] for bucket in buckets]
-
-
-def _in_order(
-    groups: Sequence[tuple[Sequence[Utterance], Sequence[Sequence[Utterance]]]],
-    made: Iterator[Sequence[np.ndarray]],
-) -> Iterator[np.ndarray]:
-    """Yield the tokens of each utterance of groups, as soon as those of its group are made.
-
-    Args:
-        groups: Utterances, and the buckets that they are sorted into.
-        made: The tokens of each bucket.
-    """
-    for group, buckets in groups:
-        ids = [utterance.utt_id for bucket in buckets for utterance in bucket]
-        found = itertools.chain.from_iterable(itertools.islice(made, len(buckets)))
-        tokens = dict(zip(ids, found, strict=True))
-        yield from (tokens[utterance.utt_id] for utterance in group)
-    next(made, None)  # progress bars and processes end with the iterator
 
 
 def draw_frames(
@@ -317,7 +210,7 @@ def extract(
     info = fit_tokenizer(config, dump_dir / train_set, out_dir, workers)
     key = (out_dir, workers.device, info.fingerprint)
     for name in sets:
-        tokenize = functools.partial(_tokenize, workers, key, f"tokens of {name}")
+        tokenize = functools.partial(tokenize_set, workers, key, f"tokens of {name}")
         audio = {utterance.utt_id: utterance.wav for utterance in utterances[name]}
         made = Provenance(
             __name__,

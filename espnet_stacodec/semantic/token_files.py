@@ -7,6 +7,7 @@ from typing import Any
 
 import kaldiio
 import numpy as np
+import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, LengthError, TokenError, naming
@@ -51,6 +52,26 @@ def read_utterances(folder: Path | str) -> list[Utterance]:
         if not length.isdecimal() or int(length) == 0:
             raise DataError(f"{folder}/utt2num_samples: {utt_id} has length '{length}'.")
     return [Utterance(utt_id, wav, int(lengths[utt_id])) for utt_id, wav in wavs.items()]
+
+
+def read_wave(utterance: Utterance) -> torch.Tensor:
+    """Return the samples (N,) float32 of a formatted utterance.
+
+    Raises:
+        DataError: If they cannot be read, or are not what stage 2 wrote.
+    """
+    wave, rate = read_audio(utterance.wav)
+    if rate != TOKEN_FRAMES.sample_rate:
+        raise DataError(
+            f"{utterance.utt_id}: {utterance.wav} has {rate} Hz, not {TOKEN_FRAMES.sample_rate};"
+            " format the audio (stage 2)."
+        )
+    if len(wave) != utterance.num_samples:
+        raise DataError(
+            f"{utterance.utt_id}: {utterance.wav} has {len(wave)} samples, utt2num_samples says"
+            f" {utterance.num_samples}; format the audio again (stage 2)."
+        )
+    return torch.from_numpy(wave)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ from espnet_stacodec.bin.extract_semantic import main
 from espnet_stacodec.fileio import parts
 from espnet_stacodec.fileio.files import read_scp
 from espnet_stacodec.parallel import Workers
-from espnet_stacodec.semantic.extract import extract, read_wave
+from espnet_stacodec.semantic.extract import extract
 from espnet_stacodec.semantic.extract_features import extract_features
-from espnet_stacodec.semantic.token_files import read_tokens, read_utterances
+from espnet_stacodec.semantic.token_files import read_tokens, read_utterances, read_wave
 from espnet_stacodec.semantic.tokenizer import SemanticTokenizer
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 

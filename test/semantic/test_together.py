@@ -1,13 +1,8 @@
 """Utterances are computed together only where each gets what it gets alone."""
 
-import functools
-from pathlib import Path
-
 import pytest
 import torch
 
-from espnet_stacodec.parallel import Workers
-from espnet_stacodec.semantic import extract
 from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
@@ -70,40 +65,3 @@ def test_s3prl_says_how_long_each_is():
     alone = [upstream.features(wave) for wave in waves()]
     found = upstream.features_together(waves(), ["a", "b", "c", "d"])
     assert [f.shape for f in found] == [f.shape for f in alone]
-
-
-def test_buckets():
-    assert extract.length_buckets([3, 9, 4, 8], 18) == [[1, 3], [2, 0]]
-    assert extract.length_buckets([50, 1, 1], 10) == [[0], [1, 2]]
-    assert extract.length_buckets([], 10) == []
-
-
-def test_tokens_come_in_the_order_of_the_utterances(monkeypatch):
-    utterances = [extract.Utterance(f"utt{n}", "", n) for n in (300, 900, 400, 800)]
-    monkeypatch.setattr(extract, "BATCHING_DEVICES", ("cpu",))
-    monkeypatch.setattr(
-        extract, "_tokens_together", lambda *key, bucket=None: [u.num_samples for u in key[-1]]
-    )
-    with Workers(1) as workers:
-        key = (Path(), "", "")
-        tokenize = functools.partial(extract._tokenize, workers, key, "tokens")
-        assert list(tokenize(utterances)) == [300, 900, 400, 800]
-
-
-def test_a_kill_on_a_gpu_costs_no_more_than_the_utterances_that_are_sorted_together(monkeypatch):
-    """Tokens of the first ones come before the last ones are made."""
-    monkeypatch.setattr(extract, "BATCHING_DEVICES", ("cpu",))
-    monkeypatch.setattr(extract, "SORTED_UTTERANCES", 2)
-    made: list[int] = []
-
-    def together(*key, bucket=None):
-        made.extend(u.num_samples for u in key[-1])
-        return [u.num_samples for u in key[-1]]
-
-    monkeypatch.setattr(extract, "_tokens_together", together)
-    utterances = [extract.Utterance(f"utt{n}", "", n) for n in (300, 900, 400, 800, 500)]
-    with Workers(1) as workers:
-        tokens = iter(extract._tokenize(workers, (Path(), "", ""), "tokens", utterances))
-        assert [next(tokens), next(tokens)] == [300, 900]
-        assert sorted(made) == [300, 900]
-        assert list(tokens) == [400, 800, 500]
