@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 import yaml
 from typeguard import typechecked
 
@@ -28,7 +27,7 @@ from espnet_stacodec.data_prep import sources
 from espnet_stacodec.data_prep.audio_rules import AudioRules
 from espnet_stacodec.data_prep.sources import OpenAudio, Part, Recording, Rejected
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.audio import TOLERATED_CLIPPED_SHARE
+from espnet_stacodec.fileio.audio import TOLERATED_CLIPPED_SHARE, at_rate
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.fileio.provenance import Provenance
@@ -210,7 +209,7 @@ def _format_part(audio: OpenAudio, part: Part, out_dir: Path, rules: AudioRules)
         wave = rules.read(audio, part)
     except (Rejected, soundfile.LibsndfileError) as error:
         return _reject(part.utt_id, error, out_dir)
-    samples = _to_int16(_resample(wave, audio.rate * rules.speed, rules.sample_rate))
+    samples = _to_int16(at_rate(wave, audio.rate * rules.speed, rules.sample_rate))
     clipped = float(np.isin(samples, INT16_LIMITS).mean())
     clipped = clipped if clipped > TOLERATED_CLIPPED_SHARE else 0.0
     _write_flac(part.utt_id, _flac(out_dir, part.utt_id), samples, rules.sample_rate, clipped)
@@ -258,11 +257,6 @@ def _made_before(utt_id: str, out_dir: Path, source: Path | None) -> Outcome | N
             return Outcome(utt_id, file.frames, clipped=clipped)
     except soundfile.LibsndfileError:
         return None
-
-
-def _resample(wave: np.ndarray, rate: float, wanted_rate: float) -> np.ndarray:
-    """Return `wave` (N,) at `wanted_rate` (Hz): (N',), unchanged where the rates are equal."""
-    return wave if rate == wanted_rate else soxr.resample(wave, rate, wanted_rate, quality="VHQ")
 
 
 def _to_int16(wave: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import DataError, naming
 from espnet_stacodec.evaluation.rooms import reverberate
-from espnet_stacodec.fileio.audio import OPUS_RATES, next_rate, read_audio, write_audio
+from espnet_stacodec.fileio.audio import OPUS_RATES, at_rate, next_rate, read_audio, write_audio
 from espnet_stacodec.fileio.files import identify, one_word, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.temporaries import exclusive
@@ -181,18 +181,14 @@ def through_codec(wave: Signal, rate: int, generator: np.random.Generator, codec
         if kind == "MP3":
             options["bitrate_mode"] = "CONSTANT"
     coded_rate = next_rate(rate, CODEC_RATES.get(kind, (rate,)))
-    given = wave.clip(-1, 1)
-    if coded_rate != rate:
-        given = soxr.resample(given, rate, coded_rate, quality="VHQ")
+    given = at_rate(wave.clip(-1, 1), rate, coded_rate)
     file = io.BytesIO()
     soundfile.write(file, given, coded_rate, format=kind, subtype=subtype, **options)
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32")
     if kind == "MP3" and len(decoded) > len(given):
         decoded = decoded[MP3_DELAY:]
-    if coded_rate != rate:
-        decoded = soxr.resample(fit(decoded, len(given)), coded_rate, rate, quality="VHQ")
-    return fit(decoded, len(wave))
+    return fit(at_rate(fit(decoded, len(given)), coded_rate, rate), len(wave))
 
 
 def speed(wave: Signal, rate: int, generator: np.random.Generator, factor: float) -> Signal:

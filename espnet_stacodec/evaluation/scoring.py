@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 from typeguard import typechecked
 
 from espnet_stacodec.errors import naming
 from espnet_stacodec.evaluation import metrics
 from espnet_stacodec.evaluation.audio_sets import Pair
-from espnet_stacodec.fileio.audio import read_audio
+from espnet_stacodec.fileio.audio import at_rate, read_audio
 from espnet_stacodec.fileio.files import identify, write_text
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.parallel import Workers, one_thread
@@ -104,10 +103,7 @@ def score_pair(families: Sequence[str], pair: Pair) -> dict:
 def read_at_16k(path: str) -> tuple[np.ndarray, int, int]:
     """Return (N,) float32 samples at 16 kHz of a file, its own number of samples, and its rate."""
     wave, rate = read_audio(path)
-    length = len(wave)
-    if rate != metrics.SAMPLE_RATE:
-        wave = soxr.resample(wave, rate, metrics.SAMPLE_RATE, quality="VHQ")
-    return wave, length, rate
+    return at_rate(wave, rate, metrics.SAMPLE_RATE), len(wave), rate
 
 
 def _status(reference: np.ndarray, estimate: np.ndarray) -> str:

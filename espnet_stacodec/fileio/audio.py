@@ -76,12 +76,16 @@ def next_rate(rate: int, rates: Sequence[int]) -> int:
     return min((one for one in rates if one >= rate), default=rates[-1])
 
 
+def at_rate(wave: np.ndarray, rate: float, target_rate: float) -> np.ndarray:
+    """Return (N,) samples of a rate at `target_rate` (Hz)."""
+    return wave if rate == target_rate else soxr.resample(wave, rate, target_rate, quality="VHQ")
+
+
 def resample(wave: np.ndarray, rate: int, target_rate: int, where: str) -> np.ndarray:
-    """Return (N,) samples at `target_rate` (Hz), and log where that changes them."""
-    if rate == target_rate:
-        return wave
-    logging.info("%s: resampled from %d Hz to %d Hz.", where, rate, target_rate)
-    return soxr.resample(wave, rate, target_rate, quality="VHQ")
+    """Return what `at_rate` does, and log where that changes the samples."""
+    if rate != target_rate:
+        logging.info("%s: resampled from %d Hz to %d Hz.", where, rate, target_rate)
+    return at_rate(wave, rate, target_rate)
 
 
 def read_audio(path: Path | str) -> tuple[np.ndarray, int]:

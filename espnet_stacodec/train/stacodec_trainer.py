@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from espnet2.gan_codec.abs_gan_codec import AbsGANCodec
 from espnet2.schedulers.abs_scheduler import AbsScheduler
@@ -20,6 +19,7 @@ from torch import nn
 
 from espnet_stacodec.errors import ConfigError, TrainingError
 from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.fileio.audio import at_rate
 from espnet_stacodec.gan_codec.distributed import barrier, gather_objects
 from espnet_stacodec.train import checkpoint_recovery, learning_rates, weight_average
 from espnet_stacodec.train.audio_log import log_audio
@@ -265,11 +265,7 @@ def objective_scores(
     """
     scores = []
     for pair in pairs:
-        one, other = pair
-        if rate != metrics.SAMPLE_RATE:
-            one, other = (
-                soxr.resample(wave, rate, metrics.SAMPLE_RATE, quality="VHQ") for wave in pair
-            )
+        one, other = (at_rate(wave, rate, metrics.SAMPLE_RATE) for wave in pair)
         scores.append({"pesq": metrics.pesq_wb(one, other), "stoi": metrics.stoi_score(one, other)})
     scores = [score for of_rank in gather_objects(scores).values for score in of_rank]
     defined = {

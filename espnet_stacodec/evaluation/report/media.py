@@ -12,7 +12,7 @@ import soundfile
 import torch
 from matplotlib import image
 
-from espnet_stacodec.fileio.audio import OPUS_RATES, next_rate, resample
+from espnet_stacodec.fileio.audio import OPUS_RATES, at_rate, next_rate
 
 MEL_BANDS, HOP_SECONDS = 80, 0.01
 LOWEST_DB, HIGHEST_DB = -80.0, 0.0
@@ -54,7 +54,7 @@ def encode_audio(wave: np.ndarray, rate: int, coding: Coding) -> bytes:
     coded_rate = rate
     if coding is not WAV:
         coded_rate = next_rate(rate, OPUS_RATES)
-        wave = resample(wave, rate, coded_rate, coding.name)
+        wave = at_rate(wave, rate, coded_rate)
     buffer = io.BytesIO()
     soundfile.write(
         buffer, np.clip(wave, -1, 1), coded_rate, format=coding.container, subtype=coding.subtype,
