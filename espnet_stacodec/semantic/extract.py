@@ -54,7 +54,8 @@ def write_features(
         The file: a gigabyte in all, which is not for the messages between processes.
     """
     utterance, frames = job
-    features = _upstream(config, device).features(read_wave(utterance), utterance.utt_id)
+    wave = torch.from_numpy(read_wave(utterance))
+    features = _upstream(config, device).features(wave, utterance.utt_id)
     with atomic_write(folder / f"{utterance.utt_id}.npy") as temporary:
         np.save(temporary, features[torch.from_numpy(frames).to(features.device)].cpu().numpy())
     return folder / f"{utterance.utt_id}.npy"

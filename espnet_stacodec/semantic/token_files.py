@@ -7,7 +7,6 @@ from typing import Any
 
 import kaldiio
 import numpy as np
-import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, LengthError, TokenError, naming
@@ -54,7 +53,7 @@ def read_utterances(folder: Path | str) -> list[Utterance]:
     return [Utterance(utt_id, wav, int(lengths[utt_id])) for utt_id, wav in wavs.items()]
 
 
-def read_wave(utterance: Utterance) -> torch.Tensor:
+def read_wave(utterance: Utterance) -> np.ndarray:
     """Return the samples (N,) float32 of a formatted utterance.
 
     Raises:
@@ -71,7 +70,7 @@ def read_wave(utterance: Utterance) -> torch.Tensor:
             f"{utterance.utt_id}: {utterance.wav} has {len(wave)} samples, utt2num_samples says"
             f" {utterance.num_samples}; format the audio again (stage 2)."
         )
-    return torch.from_numpy(wave)
+    return wave
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.token_files import Utterance, read_wave
@@ -27,7 +28,8 @@ def _tokenizer(folder: Path, device: str, centroids: str) -> SemanticTokenizer:
 def _tokens_of(folder: Path, device: str, centroids: str, utterance: Utterance) -> np.ndarray:
     """Return the tokens (T,) of an utterance."""
     tokenizer = _tokenizer(folder, device, centroids)
-    return tokenizer(read_wave(utterance), utterance.utt_id).cpu().numpy()
+    wave = torch.from_numpy(read_wave(utterance))
+    return tokenizer(wave, utterance.utt_id).cpu().numpy()
 
 
 @one_thread()
@@ -36,7 +38,8 @@ def _tokens_together(
 ) -> list[np.ndarray]:
     """Return the tokens (T,) of each of several utterances of similar length."""
     tokenizer = _tokenizer(folder, device, centroids)
-    waves, ids = [read_wave(utterance) for utterance in bucket], [u.utt_id for u in bucket]
+    waves = [torch.from_numpy(read_wave(utterance)) for utterance in bucket]
+    ids = [utterance.utt_id for utterance in bucket]
     return [tokens.cpu().numpy() for tokens in tokenizer.together(waves, ids)]
 
 
