@@ -219,7 +219,7 @@ class STACodecTask(GANCodecTask):
                 " one; give --ngpu on the command line of `python -m espnet_stacodec.bin.train`,"
                 " which starts a process for each."
             )
-        check_options(args)
+        check_options(args, cls.get_parser())
         if args.dist_backend == "auto":
             args.dist_backend = "cpu:gloo,cuda:nccl" if args.ngpu > 0 else "gloo"
         codec_conf = with_tokenizer(args)

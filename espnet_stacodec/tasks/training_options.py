@@ -7,6 +7,8 @@ training that does nothing. They are checked before anything is built or written
 import argparse
 from collections.abc import Mapping
 
+from espnet2.utils.types import int_or_none, str2bool
+
 from espnet_stacodec.config import check_positive, check_range
 from espnet_stacodec.errors import ConfigError
 
@@ -34,11 +36,25 @@ MAPPINGS = (
 )
 
 
-def check_options(args: argparse.Namespace) -> None:
+# By an option's declared type: what its value is, and what a sentence says of another one.
+KINDS = {
+    int: (int, "no whole number"),
+    int_or_none: (int | None, "no whole number"),
+    float: (int | float, "no number"),
+    str2bool: (bool, "neither true nor false"),
+}
+
+
+def check_options(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Raise ConfigError for an option of ESPnet's, or of the trainer's, that is out of its range.
 
     A mapping that is `null` becomes an empty one.
+
+    Args:
+        args: The options of a training.
+        parser: That of the task, which declares their types and choices.
     """
+    _check_declared(args, parser)
     for name in MAPPINGS:
         _check_mapping(name, getattr(args, name))
         if getattr(args, name) is None:
@@ -46,12 +62,7 @@ def check_options(args: argparse.Namespace) -> None:
     for name in ("generator_params", "discriminator_params"):
         _check_mapping(f"codec_conf.{name}", args.codec_conf.get(name))
     for name, lowest in LOWEST.items():
-        value = getattr(args, name)
-        if value is None and name in ("valid_batch_size", "num_iters_per_epoch"):
-            continue  # ESPnet's null: as batch_size, and all utterances
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{WHERE}: {name} {value!r} is no whole number.")
-        check_range(WHERE, lowest, **{name: value})
+        check_range(WHERE, lowest, **{name: getattr(args, name)})
     check_range(WHERE, 0, LARGEST_SEED, seed=args.seed)
     for phase, name, mode in args.best_model_criterion:
         if phase not in ("train", "valid") or mode not in ("min", "max"):
@@ -60,6 +71,25 @@ def check_options(args: argparse.Namespace) -> None:
                 " a figure, min or max]."
             )
     check_positive(WHERE, chunk_shift_ratio=args.chunk_shift_ratio)
+
+
+def _check_declared(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Raise ConfigError for a value of a YAML file that the command line would not take.
+
+    argparse checks what is typed, but not defaults, which is what ESPnet makes of a file's values.
+    """
+    for action in parser._actions:
+        value = getattr(args, action.dest, action.default)
+        if value == action.default:
+            continue  # which need not be among the choices
+        if action.choices is not None and value not in action.choices:
+            known = ", ".join(map(str, action.choices))
+            raise ConfigError(f"{WHERE}: {action.dest} {value!r} is unknown; known are {known}.")
+        if action.nargs is None and action.type in KINDS:
+            kind, otherwise = KINDS[action.type]
+            # A truth value is an int for Python.
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise ConfigError(f"{WHERE}: {action.dest} {value!r} is {otherwise}.")
 
 
 def _check_mapping(name: str, value: object) -> None:

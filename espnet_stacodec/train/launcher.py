@@ -20,6 +20,7 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from espnet_stacodec.config import check_range
 from espnet_stacodec.errors import ConfigError, TrainingError
 
 DEFAULT_PORT = 29400
@@ -50,13 +51,15 @@ class Launch:
         argv: The command's options; those that are for the start alone are not passed on.
 
     Raises:
-        ConfigError: If there are fewer GPUs than asked for, or no address of the first machine.
+        ConfigError: If there are fewer GPUs than asked for, no process or machine is asked for, or
+            there is no address of the first machine.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         add_arguments(parser)
         options, self.argv = parser.parse_known_args(argv)
+        check_range("command line", 1, nproc=options.nproc, num_nodes=options.num_nodes)
         self.nodes = options.num_nodes
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("--ngpu", type=int, default=0)

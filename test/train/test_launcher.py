@@ -113,6 +113,8 @@ def test_starts_that_cannot_be(monkeypatch):
         Launch(["--ngpu", "2", "--nproc", "3"])
     with pytest.raises(ConfigError, match="--num_nodes 2 needs --dist_master_addr"):
         Launch(["--ngpu", "1", "--num_nodes", "2"])
+    with pytest.raises(ConfigError, match="command line: nproc 0 is below 1"):
+        Launch(["--nproc", "0"])
 
 
 def test_data_parallelism_in_one_process_is_refused(toy_task, tmp_path):
