@@ -98,6 +98,7 @@ setup(
         "espnet_stacodec.demo": ["templates/*"],
         "espnet_stacodec.evaluation.report": ["templates/*"],
     },
+    exclude_package_data={"": ["__pycache__/*"]},  # of a checkout that was used
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["stacodec = espnet_stacodec.bin.stacodec:main"]},
