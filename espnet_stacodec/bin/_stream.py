@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ def encode(args: argparse.Namespace, source: Source) -> None:
     from espnet_stacodec.inference.pipes import encode_pipe
 
     codec = _codec(args, source)
-    with _until_interrupted():
+    with _waiting_for_pipes():
         encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
 
 
@@ -34,13 +35,20 @@ def decode(args: argparse.Namespace, source: Source) -> None:
     from espnet_stacodec.inference.pipes import decode_pipe
 
     codec = _codec(args, source)
-    with _until_interrupted():
+    with _waiting_for_pipes():
         decode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer)
 
 
 @contextlib.contextmanager
-def _until_interrupted() -> Iterator[None]:
-    """Say what Ctrl-C leaves of a stream, which cannot go on as work on files does."""
+def _waiting_for_pipes() -> Iterator[None]:
+    """Wait for pipes that stall, until Ctrl-C; say what that leaves of a stream.
+
+    It cannot go on as work on files does.
+    """
+    for pipe in (sys.stdin, sys.stdout):
+        # Programs that start this, or share its pipes, may have them not wait: what has not
+        # arrived yet would be taken for the end.
+        os.set_blocking(pipe.fileno(), True)
     try:
         yield
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """`stacodec encode --stream | stacodec decode --stream`: real pipes, and how they end."""
 
-import io
+import fcntl
 import os
 import re
 import signal
@@ -95,6 +95,32 @@ def test_a_reader_that_goes_away_and_a_stalled_pipe(streaming_experiment, audio)
     assert "was not read to the end" in said and "Traceback" not in said
 
 
+def test_pipes_that_do_not_wait(streaming_experiment, codec, audio):
+    """As programs give them that wait for several things: a stall is no end; nothing is lost."""
+    samples_read, samples_write = os.pipe()
+    played_read, played_write = os.pipe()
+    fcntl.fcntl(played_write, fcntl.F_SETPIPE_SZ, 4096)
+    for pipe in (samples_read, played_write):
+        os.set_blocking(pipe, False)
+    encoder = start("encode", streaming_experiment, stdin=samples_read, stdout=subprocess.PIPE)
+    assert encoder.stdout is not None and encoder.stderr is not None
+    decoder = start("decode", streaming_experiment, stdin=encoder.stdout, stdout=played_write)
+    encoder.stdout.close()
+    for pipe in (samples_read, played_write):
+        os.close(pipe)
+    with os.fdopen(played_read, "rb") as speaker:
+        os.write(samples_write, audio[:3200].tobytes())
+        played = speaker.read(640)  # the encoder has read all that there is
+        os.write(samples_write, audio[3200:].tobytes())
+        os.close(samples_write)
+        time.sleep(1)  # the speaker stalls: what it has not played fills the pipe
+        played += speaker.read()
+    assert (encoder.wait(), decoder.wait()) == (0, 0)
+    decoded = codec.decode(codec.encode(audio.astype(np.int16), 16000), len(audio)).numpy()
+    heard = np.frombuffer(played, "<i2") / 2**15
+    np.testing.assert_allclose(heard, decoded.clip(-1, 1), rtol=0, atol=0.6 / 2**15)
+
+
 def test_ctrl_c_does_not_promise_to_go_on(streaming_experiment, audio):
     encoder = start("encode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert encoder.stdin is not None and encoder.stdout is not None and encoder.stderr is not None
@@ -118,10 +144,11 @@ def test_ctrl_c_does_not_promise_to_go_on(streaming_experiment, audio):
     ],
 )
 def test_what_cannot_be_a_stream(plain_experiment, words, message, monkeypatch):
-    for name in ("stdin", "stdout"):
-        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
-    with pytest.raises(SystemExit, match=message):
-        main([*words, "--model", str(plain_experiment)])
+    with Path(os.devnull).open("r+") as nothing:
+        for name in ("stdin", "stdout"):
+            monkeypatch.setattr(sys, name, nothing)
+        with pytest.raises(SystemExit, match=message):
+            main([*words, "--model", str(plain_experiment)])
 
 
 def test_info_says_latency_and_state(streaming_experiment, plain_experiment, capsys):
