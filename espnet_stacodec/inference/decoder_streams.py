@@ -42,7 +42,8 @@ class DecoderStreams(Streams):
         """
         self._check_number(pieces)
         codes = {row: self._checked(piece, row) for row, piece in enumerate(pieces)}
-        return self._decode({row: piece for row, piece in codes.items() if piece.shape[1]})
+        with self._changing():
+            return self._decode({row: piece for row, piece in codes.items() if piece.shape[1]})
 
     @typechecked
     def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
@@ -58,8 +59,9 @@ class DecoderStreams(Streams):
             DataError: If there is no such stream.
         """
         rows = self._rows(streams)
-        if rows:
-            self._state.begin(rows)
+        with self._changing():
+            if rows:
+                self._state.begin(rows)
         return [torch.zeros(0) for _ in rows]
 
     def _checked(self, piece: CodeArray | None, row: int) -> torch.Tensor:

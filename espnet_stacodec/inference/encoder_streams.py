@@ -51,13 +51,13 @@ class EncoderStreams(Streams):
             DataError: If a piece cannot be used; all streams are then as they were.
         """
         self._check_number(pieces)
-        return self._encode(
-            {
-                row: to_piece(piece, f"stream {row}")
-                for row, piece in enumerate(pieces)
-                if piece is not None
-            }
-        )
+        given = {
+            row: to_piece(piece, f"stream {row}")
+            for row, piece in enumerate(pieces)
+            if piece is not None
+        }
+        with self._changing():
+            return self._encode(given)
 
     @typechecked
     def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
@@ -75,14 +75,15 @@ class EncoderStreams(Streams):
             DataError: If there is no such stream.
         """
         rows = self._rows(streams)
-        missing = (-self._state["num_samples"] % self._hop).tolist()
-        codes = self._encode({row: torch.zeros(missing[row]) for row in rows})
-        ends = {row: [codes[row]] for row in rows}
-        for group in self._groups(rows):
-            for row, last in zip(group, self._finish(group).unbind(1), strict=True):
-                ends[row].append(last[: self.n_codebooks])
-        if rows:
-            self._state.begin(rows)
+        with self._changing():
+            missing = (-self._state["num_samples"] % self._hop).tolist()
+            codes = self._encode({row: torch.zeros(missing[row]) for row in rows})
+            ends = {row: [codes[row]] for row in rows}
+            for group in self._groups(rows):
+                for row, last in zip(group, self._finish(group).unbind(1), strict=True):
+                    ends[row].append(last[: self.n_codebooks])
+            if rows:
+                self._state.begin(rows)
         return [torch.cat(ends[row], 1) for row in rows]
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """What streams of audio and of codes have in common."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, SupportsIndex
 
 import torch
@@ -26,6 +27,7 @@ class Streams:
         self.number = whole_number("number of streams", number, 1)
         self._state = state.clone()
         self._state.fingerprint = codec.fingerprint
+        self._is_whole = True
 
     @property
     def state(self) -> State:
@@ -33,11 +35,13 @@ class Streams:
 
         Setting it raises DataError if it is of another codec or another number of streams.
         """
+        self._check_whole()
         return self._state.clone()
 
     @state.setter
     def state(self, state: State) -> None:
         self._state.copy_from(state)
+        self._is_whole = True
 
     @property
     def state_bytes(self) -> int:
@@ -52,6 +56,21 @@ class Streams:
     def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
         """End streams, which are then as new ones; None for all. Returns what was still missing."""
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the state in the block; if that is interrupted, it is of no use any more."""
+        self._check_whole()
+        self._is_whole = False
+        yield
+        self._is_whole = True
+
+    def _check_whole(self) -> None:
+        if not self._is_whole:
+            raise DataError(
+                "An earlier push or flush of this stream was interrupted, and left its state"
+                " incomplete; set `state` to one that was taken before, or make a new stream."
+            )
 
     def _check_number(self, pieces: Sequence[object]) -> None:
         if len(pieces) != self.number:

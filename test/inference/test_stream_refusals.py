@@ -132,3 +132,27 @@ def test_a_state_of_something_else(codec):
         with pytest.raises(DataError, match="state is of another codec"):
             stream.state = state
         assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
+
+
+@pytest.mark.parametrize("direction", ["encoder", "decoder"])
+def test_a_push_that_was_interrupted_is_not_gone_on_from(codec, direction, monkeypatch):
+    """By Ctrl-C, or for lack of memory: it has gone through some of the networks."""
+    whole = codec.encode(WAVE, 16000)
+    if direction == "encoder":
+        stream, pieces, last = codec.encoder_stream(), (WAVE[:1000], WAVE[1000:]), "codes"
+    else:
+        stream, pieces, last = codec.decoder_stream(), (whole[:, :5], whole[:, 5:]), "step"
+    first, before = stream.push(pieces[0]), stream.state
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(stream._streams._steps, last, interrupt)
+        stream.push(pieces[1])
+    for go_on in (lambda: stream.push(pieces[1]), stream.flush, lambda: stream.state):
+        with pytest.raises(DataError, match="push or flush of this stream was interrupted.* set"):
+            go_on()
+    stream.state = before
+    found = torch.cat([first, stream.push(pieces[1]), stream.flush()], -1)
+    assert torch.equal(found, whole if direction == "encoder" else codec.decode(whole))
