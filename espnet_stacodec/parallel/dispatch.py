@@ -27,6 +27,7 @@ TASK_SECONDS = 1.0  # items are handed out for about this long, so that handing 
 TASK_ITEMS = 64
 POLL_SECONDS = 1.0  # between looks at which workers there are
 RESTART_SECONDS = 30.0  # between requests for what is missing of the workers
+FETCH_SECONDS = 60.0  # that results may take from the worker that has made them
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -167,7 +168,11 @@ class Dispatch:
 
     def _take_results(self, task: _Task, future: Future) -> None:
         try:
-            outcome: Outcome = future.result()
+            outcome = _fetch(future)
+        except TimeoutError:
+            future.cancel()
+            self._do_again(task, task.deaths)
+            return
         except KilledWorker as killed:
             self._do_again(task, task.deaths + killed.allowed_failures + 1)
             return
@@ -206,3 +211,15 @@ class Dispatch:
         )
         for number in task.numbers:
             heapq.heappush(self._again, _Task.of(number, 1, deaths))
+
+
+def _fetch(future: Future) -> Outcome:
+    """Return what a task that has ended gave, or raise what it raised.
+
+    Raises:
+        TimeoutError: If that is lost: with the worker that had it, while nobody asked for it. Dask
+            would wait, perhaps for ever, until it is made again.
+    """
+    if not future.done():
+        raise TimeoutError
+    return future.result(timeout=FETCH_SECONDS)

@@ -1,5 +1,6 @@
 """Work in jobs of a queue: commands of SLURM, PBS and SGE that run them here, or never."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import yaml
 from cluster_work import squared
 
 from espnet_stacodec.errors import ConfigError, StageError
-from espnet_stacodec.parallel import Workers
+from espnet_stacodec.parallel import Workers, cluster, dispatch
 
 HERE = Path(__file__).parent
 SHIPPED = HERE.parents[1] / "egs2" / "TEMPLATE" / "codec1" / "conf" / "parallel"
@@ -76,15 +77,40 @@ def wait_until(condition, seconds: float = 90) -> None:
         time.sleep(0.2)
 
 
-def running(scheduler: str) -> bool:
-    """Whether a worker of this scheduler is alive."""
+def running(scheduler: str) -> list[int]:
+    """Return the processes of the workers of this scheduler."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
+        with contextlib.suppress(OSError):
             if scheduler in path.read_bytes().decode(errors="replace"):
-                return True
-        except OSError:
-            continue
-    return False
+                found.append(int(path.parent.name))
+    return found
+
+
+def scheduler_of(jobs: Path) -> str:
+    (scheduler,) = {
+        word for job in submitted(jobs) for word in job.split() if word.startswith("tcp://")
+    }
+    return scheduler
+
+
+def test_results_that_are_lost_with_all_jobs_are_made_again(jobs, monkeypatch, caplog):
+    """As when the time limit of all of them ends while a part is written."""
+    monkeypatch.setattr(dispatch, "RESTART_SECONDS", 1.0)
+    settings = cluster.DASK_SETTINGS | {"distributed.deploy.lost-worker-timeout": "1 s"}
+    monkeypatch.setattr(cluster, "DASK_SETTINGS", settings)
+    with Workers(2, cluster=configured()) as workers:
+        results = workers.map(squared, list(range(100)), "squares")
+        assert next(results)[0] == 0
+        time.sleep(2)  # further results wait in the workers
+        killed = running(scheduler_of(jobs))
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(2)  # the scheduler has noticed
+        rest = list(results)
+    assert [result for result, _ in rest] == [item * item for item in range(1, 100)]
+    assert "a worker has ended; its part" in caplog.text
+    assert killed and rest[-1][1] not in killed
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -94,9 +120,7 @@ def test_jobs_end_with_the_command(jobs, how):
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == b"working\n"
-        (scheduler,) = {
-            word for job in submitted(jobs) for word in job.split() if word.startswith("tcp://")
-        }
+        scheduler = scheduler_of(jobs)
         assert running(scheduler)
         driver.send_signal(how)
         driver.communicate(timeout=90)
