@@ -1,11 +1,13 @@
 """Trains one codec in this process, or a part of each batch in one of two gloo processes."""
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 from espnet2.train.reporter import Reporter
@@ -77,6 +79,25 @@ def rows_of(batch: dict[str, torch.Tensor], rows: slice) -> dict[str, torch.Tens
     return own
 
 
+@contextlib.contextmanager
+def in_float64() -> Iterator[None]:
+    """Train in float64 in the block, also what the package keeps in float32.
+
+    Rounding does not tell two trainings apart then, however ill-conditioned tiny networks are.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _as_default(values: torch.Tensor) -> torch.Tensor:
+    return values.to(torch.get_default_dtype()) if values.is_floating_point() else values
+
+
 def train(
     conf: dict[str, Any],
     batches: list[dict[str, torch.Tensor]],
@@ -108,7 +129,10 @@ def train(
     reporter = Reporter(1)
     with reporter.observe("train") as figures:
         steps = GANSteps(model, optimizers, [None, None], figures, options, autocast)
-        named = [([f"utt{i}" for i in range(len(b["audio"]))], b) for b in batches]
+        named = [
+            ([f"utt{i}" for i in range(len(b["audio"]))], {n: _as_default(v) for n, v in b.items()})
+            for b in batches
+        ]
         made = list(steps.run(named))
     assert not getattr(model, "broadcast_buffers", False)  # each rank keeps its own, equal ones
     values = {
@@ -131,7 +155,8 @@ def train_rank(
     """Train on this rank's rows of each batch, those between two borders; save what came of it."""
     rows = slice(borders[rank], borders[rank + 1])
     own = [rows_of(batch, rows) for batch in batches]
-    codec, gradients, figures = train(conf, own, options, distributed=ranks > 1)
+    with in_float64():
+        codec, gradients, figures = train(conf, own, options, distributed=ranks > 1)
     torch.save(
         {"state": codec.state_dict(), "gradients": gradients, "figures": figures.values},
         folder / f"{ranks}.{rank}.pth",
