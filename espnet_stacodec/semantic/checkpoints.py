@@ -12,6 +12,14 @@ import torch
 
 from espnet_stacodec.errors import ConfigError
 
+WEIGHT_ENDINGS = (".bin", ".json", ".pt", ".safetensors")
+
+
+def model_files(folder: Path | str) -> dict[str, str]:
+    """Return the places of the files of a model's folder that decide its output, by name."""
+    files = (path for path in Path(folder).iterdir() if path.suffix in WEIGHT_ENDINGS)
+    return {path.name: str(path) for path in files}
+
 
 class Checkpoints:
     """Looks at each file that is given to `torch.load`, before it is read.

@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_stacodec.errors import ConfigError
-from espnet_stacodec.semantic.checkpoints import Checkpoints
+from espnet_stacodec.semantic.checkpoints import Checkpoints, model_files
 from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
 with quiet_models():
@@ -86,6 +86,8 @@ class S3prlUpstream(Upstream):
             ) from error
         checkpoints.log()
         self.weights = checkpoints.describe()
+        if not self.weights and path is not None and Path(path).is_dir():
+            self.weights = model_files(path)  # transformers reads them without torch.load
         # S3PRLUpstream leaves its constructor in training mode.
         self._model = model.to(self.device).float().eval()
 

@@ -11,18 +11,17 @@ from transformers import AutoFeatureExtractor, AutoModel, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.semantic.checkpoints import model_files
 from espnet_stacodec.semantic.tokenizer_info import TOKEN_FRAMES
 from espnet_stacodec.semantic.upstream import Upstream, quiet_models, short_reason
 
-WEIGHT_ENDINGS = (".bin", ".json", ".pt", ".safetensors")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def _weights(source: str, config: PretrainedConfig, pinned: str | None) -> str | dict[str, str]:
     """Return what identifies a model: the commit of a hub id, or the files of a folder."""
     if Path(source).is_dir():
-        files = (path for path in Path(source).iterdir() if path.suffix in WEIGHT_ENDINGS)
-        return {path.name: str(path) for path in files}
+        return model_files(source)
     commit = getattr(config, "_commit_hash", None) or "unknown revision"
     advice = "" if pinned else f"; `revision: {commit}` makes sure that it stays this one"
     logging.info("%s: revision %s of the hub%s", source, commit, advice)

@@ -230,6 +230,8 @@ def test_a_folder_has_no_revision(tiny_hubert: Path) -> None:
 def test_both_backends_agree_on_one_hubert(tiny_hubert: Path) -> None:
     direct = build_upstream(hf(tiny_hubert, layer=2))
     by_s3prl = build_upstream(config("hf_hubert_custom", layer=2, path_or_url=str(tiny_hubert)))
+    assert by_s3prl.weights == direct.weights  # whose fingerprint is kept beside the tokenizer
+    assert "model.safetensors" in direct.weights
     for samples in LENGTHS:
         features = direct.features(noise(samples))
         assert features.shape == (math.ceil(samples / 320), 16)
