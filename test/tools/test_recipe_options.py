@@ -321,6 +321,11 @@ def test_the_length_of_a_training_is_planned_from_its_options(codec, option):
 def test_a_training_has_one_length(codec):
     done = codec.run("--stage", "9", "--train_minutes", "1", "--train_steps", "2")
     assert errors(done) == ["run.sh: error: --train_minutes and --train_steps exclude each other."]
+    done = codec.run("--stage", "9", "--train_steps", "2", "--num_nodes", "3")
+    assert errors(done) == [
+        "run.sh: error: --train_minutes and --train_steps are for one machine; with --num_nodes 3"
+        ' leave them empty, and give --train_args "--max_epoch N".'
+    ]
     done = codec.run("--stage", "9", "--train_minutes", "long")
     assert errors(done) == ["run.sh: error: --train_minutes is a number, not 'long'."]
     for option in ("--train_minutes", "--train_steps"):

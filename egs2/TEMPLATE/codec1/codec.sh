@@ -61,6 +61,10 @@ numbers min_seconds max_seconds
 [[ ! $train_minutes$train_steps =~ ^[0.]+$ ]] ||
     fail "a training of $train_minutes$train_steps minutes or steps is none; give more than 0."
 names_of_sets train_set valid_set test_sets
+# Each machine would time steps of its own in the folder of all, and find another length.
+[[ -z $train_minutes$train_steps ]] || ((num_nodes == 1)) ||
+    fail "--train_minutes and --train_steps are for one machine; with --num_nodes $num_nodes leave" \
+        'them empty, and give --train_args "--max_epoch N".'
 for name in ssl_config train_config; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
 done
