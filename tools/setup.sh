@@ -6,7 +6,7 @@ set -euo pipefail
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) # a recipe may be reached through a link
 venv=$root/.venv
-stamp=$venv/setup-stamp # "incomplete", or the checksum of what was installed
+stamp=$venv/setup-stamp # "incomplete", or the checksum of what was installed, and for which checkout
 # What trainings, scores and probes load.
 compiled="espnet_stacodec.tasks.stacodec, espnet2.tasks.mt, espnet2.tasks.slu, s3prl.nn, sklearn.linear_model"
 
@@ -18,6 +18,14 @@ has_package() { # <python>; prints the package's file
     (cd / && "$1" -c 'import espnet_stacodec, importlib.util as util
 print(espnet_stacodec.__file__)
 raise SystemExit(util.find_spec("espnet2") is None)' 2>/dev/null)
+}
+
+# An environment's scripts and package are found by absolute paths: that of a checkout that was moved,
+# or another one's, is of no use here.
+is_own() {
+    local package place
+    read -r _ _ place <"$stamp" && [[ $place == "$root" ]] && return
+    package=$(has_package "$venv/bin/python") && [[ $package -ef $root/espnet_stacodec/__init__.py ]]
 }
 
 # pyenv's shims are there even where they cannot run: a candidate is run before it is believed.
@@ -67,7 +75,7 @@ install() { # <checksum>
     local python uv
     python=$(find_python)
     uv=$(find_uv "$python")
-    if [[ $(cat "$stamp" 2>/dev/null) == incomplete ]]; then
+    if [[ -e $stamp ]] && { [[ $(<"$stamp") == incomplete ]] || ! is_own; }; then
         rm -rf "$venv"
     fi
     mkdir -p "$venv"
@@ -86,7 +94,7 @@ install() { # <checksum>
     local said
     said=$(cd / && env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $compiled" 2>&1) ||
         fail "what was installed cannot be loaded: ${said##*$'\n'}"
-    echo "$1" >"$stamp"
+    echo "$1 $root" >"$stamp"
 }
 
 active=$(command -v python || true)
@@ -96,7 +104,7 @@ if [[ -n $active && ! $(dirname "$active") -ef $venv/bin ]] && package=$(has_pac
     exit
 fi
 checksum=$(cat "$root/setup.py" "$root"/tools/{constraints,overrides}.txt | cksum)
-is_installed() { [[ $(cat "$stamp" 2>/dev/null) == "$checksum" ]]; }
+is_installed() { [[ "$(cat "$stamp" 2>/dev/null) " == "$checksum "* ]] && is_own; }
 
 if ! is_installed && [[ ! -w $root ]]; then # somebody else's checkout
     { [[ $(cat "$stamp" 2>/dev/null) != incomplete ]] && has_package "$venv/bin/python" >/dev/null; } ||
@@ -109,7 +117,7 @@ elif ! is_installed; then
         flock 9
     fi
     if [[ ! -e $stamp ]] && has_package "$venv/bin/python" >/dev/null; then
-        echo "$checksum" >"$stamp" # made by hand, complete
+        echo "$checksum $root" >"$stamp" # made by hand, complete
     fi
     is_installed || install "$checksum"
 fi

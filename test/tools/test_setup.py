@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     names = ("setup.py", "tools/constraints.txt", "tools/overrides.txt")
     parts = b"".join((root / name).read_bytes() for name in names)
     checksum = subprocess.run(["cksum"], input=parts, capture_output=True, check=True).stdout
-    (root / ".venv" / "setup-stamp").write_bytes(checksum)
+    (root / ".venv" / "setup-stamp").write_text(f"{checksum.decode().strip()} {root}\n")
     return root
 
 
@@ -31,12 +31,12 @@ def files(root: Path) -> set[Path]:
     return set(root.rglob("*"))
 
 
-def env(root: Path, *wrapper: str) -> subprocess.CompletedProcess[str]:
+def env(root: Path, *wrapper: str, path: str = PATH) -> subprocess.CompletedProcess[str]:
     """Source env.sh and print the first folder on PATH."""
     script = f"set -euo pipefail; . {root}/tools/env.sh && echo ${{PATH%%:*}}"
     return subprocess.run(
         [*wrapper, "bash", "-c", script],
-        env={"PATH": PATH},
+        env={"PATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -48,6 +48,31 @@ def test_a_complete_environment_is_used_and_nothing_is_written(checkout):
     run = env(checkout)
     assert (run.returncode, run.stdout, run.stderr) == (0, f"{checkout}/.venv/bin\n", "")
     assert files(checkout) == before
+
+
+def test_an_environment_of_another_place_is_made_anew(checkout):
+    """Its scripts name the folder that they were in; where that is reached otherwise, they run."""
+    moved = checkout.rename(checkout.parent / "moved")
+    python = moved / ".venv" / "bin" / "python"
+    commands = moved.parent / "commands"
+    commands.mkdir()
+    package = moved / "espnet_stacodec" / "__init__.py"
+    for command, text in {
+        python: f"echo {package}",
+        commands / "python3.13": 'echo "$0"',
+        commands / "uv": "exit 1",
+    }.items():
+        command.write_text(f"#!/bin/sh\n{text}\n")
+        command.chmod(0o755)
+    path = f"{commands}:{PATH}"
+    package.parent.mkdir()
+    package.touch()
+    run = env(moved, path=path)
+    assert (run.returncode, run.stdout) == (0, f"{moved}/.venv/bin\n")
+    package.unlink()
+    run = env(moved, path=path)
+    assert run.returncode == 1 and "tools/setup.sh: making .venv with" in run.stderr
+    assert not python.exists()
 
 
 @pytest.fixture
