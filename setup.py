@@ -73,6 +73,7 @@ EXTRAS = {
     # httpx2 is what starlette's test client speaks.
     "test": [
         "httpx2>=2.0",
+        "hypothesis>=6.151",
         "ipykernel>=7.0",
         "mypy>=2.4",
         "papermill>=2.6",

@@ -3,17 +3,22 @@
 import copy
 import pickle
 import threading
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from causal_codecs import HOP, SPECTRAL, build_codec, cut, cuts, speech
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from espnet_stacodec import AudioCoding
 
 # Audio may differ by rounding, of samples in -1..1.
 AUDIO_TOLERANCE = 1e-5
+# The same in each run, and no limit on the time of one: a test that fails fails again.
+EXAMPLES = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 LOOKAHEADS = [(0, 0), (1, 2), (0, 3), (4, 0)]
 
 
@@ -31,6 +36,20 @@ def any_codec(request) -> AudioCoding:
     return build_codec(request.param)
 
 
+def waves(longest: int = 60 * HOP) -> st.SearchStrategy[np.ndarray]:
+    return st.builds(speech, st.integers(1, longest), st.integers(0, 999))
+
+
+def cuttings(longest: int = 60 * HOP) -> st.SearchStrategy[list[int]]:
+    """Return where signals are cut: in pieces of any size, also of none."""
+    return st.lists(st.integers(0, longest), max_size=40).map(sorted)
+
+
+def cut_at(signal: np.ndarray | torch.Tensor, borders: list[int]) -> list[Any]:
+    within = [0, *(border for border in borders if border <= signal.shape[-1])]
+    return cut(signal, np.diff([*within, signal.shape[-1]]).tolist())
+
+
 def encoded(stream, pieces) -> torch.Tensor:
     return torch.cat([*(stream.push(piece) for piece in pieces), stream.flush()], 1)
 
@@ -42,16 +61,14 @@ def test_the_codes_of_these_tests_are_as_different_as_they_can_be(any_codec):
     assert all((row[1:] != row[:-1]).float().mean() > 0.2 for row in codes)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_codes_of_any_cutting_are_those_of_encode(any_codec, seed):
-    rng = np.random.default_rng(seed)
-    wave = speech(int(rng.integers(1, 60 * HOP)), seed)
+@EXAMPLES
+@given(wave=waves(), cuttings=st.lists(cuttings(), min_size=1, max_size=2))
+def test_codes_of_any_cutting_are_those_of_encode(any_codec, wave, cuttings):
     expected = any_codec.encode(wave, 16000)
     stream = any_codec.encoder_stream()
     # Reused: a flush leaves nothing behind.
-    for longest in (700, 9000):
-        found = encoded(stream, cut(wave, cuts(len(wave), seed, longest)))
-        assert torch.equal(found, expected)
+    for borders in cuttings:
+        assert torch.equal(encoded(stream, cut_at(wave, borders)), expected)
 
 
 @pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
@@ -117,15 +134,18 @@ def test_samples_of_every_type_that_encode_takes(codec, type):
     assert torch.equal(encoded(codec.encoder_stream(), pieces), codec.encode(wave, 16000))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_streams_together_are_as_alone(any_codec, seed):
+@EXAMPLES
+@given(
+    conversations=st.lists(
+        st.tuples(waves(40 * HOP), cuttings(), st.integers(0, 9)), min_size=2, max_size=4
+    )
+)
+def test_streams_together_are_as_alone(any_codec, conversations):
     """They begin, end and pause at different times, with pieces of different sizes."""
-    rng = np.random.default_rng(100 + seed)
-    waves = [speech(int(rng.integers(1, 40 * HOP)), int(rng.integers(1000))) for _ in range(4)]
-    pieces = [cut(w, cuts(len(w), i, 2000)) for i, w in enumerate(waves)]
-    starts = rng.integers(0, 10, 4)
-    streams = any_codec.encoder_streams(4)
-    made: list[list[torch.Tensor]] = [[] for _ in waves]
+    pieces = [cut_at(wave, borders) for wave, borders, _ in conversations]
+    starts = [start for *_, start in conversations]
+    streams = any_codec.encoder_streams(len(conversations))
+    made: list[list[torch.Tensor]] = [[] for _ in conversations]
     for time in range(max(s + len(p) for s, p in zip(starts, pieces, strict=True)) + 1):
         turn = [time - start for start in starts]
         given = [p[i] if 0 <= i < len(p) else None for i, p in zip(turn, pieces, strict=True)]
@@ -134,7 +154,7 @@ def test_streams_together_are_as_alone(any_codec, seed):
         ended = [row for row, i in enumerate(turn) if i == len(pieces[row])]
         for row, codes in zip(ended, streams.flush(ended), strict=True):
             made[row].append(codes)
-    for wave, of_stream in zip(waves, made, strict=True):
+    for (wave, *_), of_stream in zip(conversations, made, strict=True):
         assert torch.equal(torch.cat(of_stream, 1), any_codec.encode(wave, 16000))
 
 
@@ -147,15 +167,19 @@ def test_all_streams_end_together(codec):
         assert torch.equal(torch.cat([first, last], 1), codec.encode(wave, 16000))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_audio_of_any_cutting_is_that_of_decode(codec, seed):
-    rng = np.random.default_rng(seed)
-    frames, books = int(rng.integers(1, 130)), int(rng.integers(1, 4))
-    codes = torch.from_numpy(rng.integers(0, 8, (books, frames)))
+@EXAMPLES
+@given(
+    frames=st.integers(1, 130),
+    books=st.integers(1, 3),
+    cuttings=st.lists(cuttings(130), min_size=1, max_size=2),
+    seed=st.integers(0, 99),
+)
+def test_audio_of_any_cutting_is_that_of_decode(codec, frames, books, cuttings, seed):
+    codes = torch.from_numpy(np.random.default_rng(seed).integers(0, 8, (books, frames)))
     expected = codec.decode(codes)
     stream = codec.decoder_stream()
-    for longest in (2, 60):
-        pieces = cut(codes, cuts(frames, seed, longest))
+    for borders in cuttings:
+        pieces = cut_at(codes, borders)
         audio = torch.cat([*(stream.push(piece) for piece in pieces), stream.flush()])
         assert audio.dtype == torch.float32
         torch.testing.assert_close(audio, expected, rtol=0, atol=AUDIO_TOLERANCE)
