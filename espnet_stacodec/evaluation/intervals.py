@@ -123,13 +123,11 @@ class Bootstrap:
             one: Numerators and denominators (N,).
             other: The same of the other system.
         """
-        columns = np.concatenate([self._columns(*one), self._columns(*other)], axis=1)
-        columns[(columns[:, [1, 3]] == 0).any(axis=1)] = 0
-        return self._estimate(columns, _difference_of_ratios)
+        return self._estimate(self._columns(*one, *other), _difference_of_ratios)
 
-    def _columns(self, numerators: object, denominators: object) -> np.ndarray:
-        """Return (N, 2) numerators and denominators, zero where one is not finite."""
-        columns = np.stack([np.asarray(x, dtype=np.float64) for x in (numerators, denominators)], 1)
+    def _columns(self, *values: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Return (N, columns) numerators and denominators, zero where one is not finite."""
+        columns = np.stack([np.asarray(x, dtype=np.float64) for x in values], axis=1)
         columns[~np.isfinite(columns).all(axis=1)] = 0
         return columns
 

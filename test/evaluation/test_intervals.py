@@ -78,6 +78,15 @@ def test_differences_count_what_both_systems_have():
     assert found.value == 4.0
 
 
+def test_differences_are_those_of_the_ratios():
+    """Words that are heard where nothing was said are errors of no words."""
+    errors, other_errors, words = [1.0, 2.0, 3.0], [1.0, 0.0, 0.0], [4.0, 6.0, 0.0]
+    bootstrap = Bootstrap(3)
+    found = bootstrap.difference((errors, words), (other_errors, words))
+    ratios = [bootstrap.ratio(one, words).value for one in (errors, other_errors)]
+    assert found.value == pytest.approx(ratios[0] - ratios[1]) == 0.5
+
+
 def test_few_speakers_are_not_drawn():
     names = [f"s{number % 5}" for number in range(20)]
     few = Bootstrap(20, names)
