@@ -7,6 +7,7 @@ from typing import Any
 
 from espnet_stacodec.evaluation.intervals import FEWEST_SPEAKERS
 from espnet_stacodec.evaluation.metrics import METRICS, Metric
+from espnet_stacodec.evaluation.scoring import COUNTED
 from espnet_stacodec.evaluation.summaries import RATES, Row
 from espnet_stacodec.fileio.files import write_text
 from espnet_stacodec.fileio.markdown import markdown_table
@@ -125,7 +126,8 @@ def _notes(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 f" for other speakers, for which at least {FEWEST_SPEAKERS} are needed."
             )
         for status, number in summary["statuses"].items():
-            notes.append(f"{name}: {number} utterances are {status}, and counted apart.")
+            apart = "" if status in COUNTED else ", and counted apart"
+            notes.append(f"{name}: {number} utterances are {status}{apart}.")
         if missing := summary.get("missing"):
             notes.append(f"{name}: {missing} originals have no resynthesis, and are not scored.")
         for key in _keys(summaries):

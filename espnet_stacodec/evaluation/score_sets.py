@@ -13,7 +13,7 @@ from typeguard import typechecked
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.evaluation.audio_sets import AudioSet, pair_sets
 from espnet_stacodec.evaluation.results import write_results
-from espnet_stacodec.evaluation.scoring import score_pairs, write_rows
+from espnet_stacodec.evaluation.scoring import COUNTED, score_pairs, write_rows
 from espnet_stacodec.evaluation.summaries import compare, summarize
 from espnet_stacodec.evaluation.words import Recognition, recognize_files, word_errors
 from espnet_stacodec.fileio.temporaries import exclusive
@@ -59,14 +59,16 @@ def score_set(
     pairs = pair_sets(originals.audio, estimates, out_dir)
     with exclusive(out_dir):
         rows = score_pairs(pairs, families, out_dir / METRICS_NAME, workers)
+        # Of silence a recognizer makes words of its own.
+        counted = {row["utt"]: pairs[row["utt"]] for row in rows if row["status"] in COUNTED}
         words: dict[str, dict] = {}
         if recognition is not None:
             if heard_before is None:
-                files = {name: pair.reference for name, pair in pairs.items()}
+                files = {name: pair.reference for name, pair in counted.items()}
                 heard_before = recognize_files(
                     recognition, files, out_dir / ORIGINAL_WORDS_NAME, workers
                 )
-            files = {name: pair.estimate for name, pair in pairs.items()}
+            files = {name: pair.estimate for name, pair in counted.items()}
             heard = recognize_files(recognition, files, out_dir / WORDS_NAME, workers)
             words = word_errors(heard_before, heard, originals.texts, recognition.normalizer)
         joined = [
@@ -75,7 +77,7 @@ def score_set(
                 "speaker": originals.speakers.get(row["utt"]),
                 **{key: value for key, value in row.items() if key != "utt"},
                 **words.get(row["utt"], {}),
-                **(others or {}).get(row["utt"], {}),
+                **((others or {}).get(row["utt"], {}) if row["utt"] in counted else {}),
             }
             for row in rows
         ]

@@ -30,6 +30,7 @@ SILENT = "silent"
 SILENT_ESTIMATE = "resynthesized as silence"
 OTHER_LENGTH = "of another length than their originals"
 STATES = (OK, SHORT, SILENT, SILENT_ESTIMATE, OTHER_LENGTH)
+COUNTED = (OK, SILENT_ESTIMATE)  # the others have no figure, and are counted apart
 
 
 @typechecked
@@ -92,7 +93,7 @@ def score_pair(families: Sequence[str], pair: Pair) -> dict:
     }
     row |= {key: None for name in families for key in metrics.FAMILIES[name].metrics}
     row["status"] = _status(one, other)
-    if row["status"] in (OK, SILENT_ESTIMATE):
+    if row["status"] in COUNTED:
         shared = min(len(one), len(other))
         values = metrics.score(one[:shared], other[:shared], families)
         # JSON has no NaN: a metric that is not defined is null.

@@ -83,6 +83,26 @@ def test_words_and_other_programs(folders, monkeypatch):
     assert (folders / "out" / "bad" / "text").read_text().startswith("s/a hello bear\n")
 
 
+def test_what_is_counted_apart_has_no_words_and_no_other_figures(folders, noise, monkeypatch):
+    monkeypatch.setattr(words, "_recognize", lambda recognition, item: "thank you")
+    soundfile.write(folders / "ref/s/a.wav", 0 * noise(8000), 16000)
+    soundfile.write(folders / "good/t/a.wav", 0 * noise(8000), 16000)
+    for name in ("good", "bad"):
+        (folders / f"{name}.jsonl").write_text('{"key": "s/a", "utmos": 1.0}\n')
+    (folders / "text").write_text("s/a\nt/a hello\n")
+    others = [str(folders / f"{name}.jsonl") for name in ("good", "bad")]
+    options = ["--recognizer", str(folders / "text"), "--text", str(folders / "text")]
+    found = score(folders, *options, "--others", *others)
+    good = found["sets"]["good"]
+    assert good["statuses"] == {"silent": 1, "resynthesized as silence": 1}
+    assert good["wer_resynthesis"] == pytest.approx(100 * 2 / 5)  # of t/a, and no error of s/b, t/b
+    assert "good_utmos" not in good
+    table = (folders / "out" / "RESULTS.md").read_text()
+    assert "good: 1 utterances are silent, and counted apart." in table
+    assert "good: 1 utterances are resynthesized as silence.\n" in table
+    assert (folders / "out/good/text").read_text().split()[0] == "s/b"
+
+
 def test_what_one_side_lacks_is_counted(folders):
     (folders / "bad" / "s" / "a.wav").unlink()
     found = score(folders)
