@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from typeguard import typechecked
 
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.evaluation.code_sets import CodeSet
 from espnet_stacodec.evaluation.code_statistics import bitrates, describe_books
 from espnet_stacodec.evaluation.ctc_probe import probe_spelling
@@ -94,7 +95,7 @@ def probe(codes: CodeSet, questions: Questions) -> dict[str, Any]:
             _accuracy(probe_labels(stream, labels, questions.test, questions.speakers))
             for stream in streams
         ]
-    if questions.speakers is not None and len(set(questions.speakers.values())) > 1:
+    if questions.speakers is not None and _can_be_told_apart(questions.speakers, codes):
         logging.info("probing for the speaker")
         found["speaker"] = [
             _accuracy(probe_labels(stream, questions.speakers)) for stream in streams
@@ -109,6 +110,20 @@ def probe(codes: CodeSet, questions: Questions) -> dict[str, Any]:
                 | {"utterances": spelling.utterances}
             )
     return found
+
+
+def _can_be_told_apart(speakers: Mapping[str, str], codes: CodeSet) -> bool:
+    """Whether a probe for the speakers can be trained and tested: two have two utterances each."""
+    spoken = Counter(speakers[name] for name in codes.codes if name in speakers)
+    if not spoken:
+        raise DataError("No utterance has codes and a speaker; their names differ.")
+    if sum(number > 1 for number in spoken.values()) > 1:
+        return True
+    logging.warning(
+        "no probe for the speaker: fewer than two speakers have two utterances or more, one to"
+        " train with and one to test"
+    )
+    return False
 
 
 @typechecked

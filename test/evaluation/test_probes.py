@@ -62,6 +62,25 @@ def test_the_command_asks_what_it_is_given(folder, capsys):
     assert "stability" not in found
 
 
+@pytest.mark.parametrize("speaker", ["{}", "one"])
+def test_speakers_that_no_probe_can_tell_are_kept_apart_all_the_same(folder, caplog, speaker):
+    """Of voices/dev each has one utterance."""
+    write_scp(folder / "utt2spk", {f"u{i:02}": speaker.format(f"s{i}") for i in range(24)})
+    label = [] if speaker == "one" else ["--labels", f"intent={folder / 'intent'}"]
+    lists = ["--utt2spk", str(folder / "utt2spk"), "--out", str(folder / "out"), *label]
+    main(["probe", str(folder / "codes"), *lists])
+    found = json.loads((folder / "out" / "probe.json").read_text())
+    assert "speaker" not in found and "no probe for the speaker" in caplog.text
+    assert not label or found["labels"]["intent"][0]["accuracy"] == 100
+
+
+def test_speakers_of_other_utterances(folder):
+    write_scp(folder / "utt2spk", {"other": "s1", "another": "s2"})
+    lists = ["--utt2spk", str(folder / "utt2spk"), "--out", str(folder / "out")]
+    with pytest.raises(SystemExit, match="No utterance has codes and a speaker"):
+        main(["probe", str(folder / "codes"), *lists])
+
+
 def test_stability_by_the_command(folder, plain_experiment, noise, capsys):
     soundfile.write(folder / "a.wav", noise(16000), 16000)
     write_scp(folder / "wav.scp", {"a": folder / "a.wav"})
