@@ -10,11 +10,12 @@ import numpy as np
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, naming
-from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.fileio.code_files import Codes, check_codes
 from espnet_stacodec.fileio.file_pairs import pair_files
 from espnet_stacodec.fileio.files import read_scp
 
 TOKEN_RATE_HZ = 50.0  # of tokens in lists, which do not say it
+MOST_ENTRIES = 2**20  # of a codebook: what is counted for each of them fits into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +99,12 @@ def read_place(place: Path) -> CodeSet:
 
     Raises:
         DataError: If there is nothing, or a file is malformed.
+        TokenError: If what it holds are no codes: negative, or of more than a million entries.
     """
     codes, rate = _read(place)
+    for name, one in codes.items():
+        with naming(name):
+            check_codes(one, [MOST_ENTRIES] * max(1, len(one)))
     largest = 1 + max(int(one.max()) for one in codes.values())
     return CodeSet(codes, [largest] * len(next(iter(codes.values()))), rate)
 
@@ -132,7 +137,7 @@ def _read_files(paths: Mapping[str, str]) -> tuple[dict[str, np.ndarray], float]
 
 def _load(name: str, place: str) -> np.ndarray:
     try:
-        return np.asarray(kaldiio.load_mat(place), dtype=np.int64)
+        return np.asarray(kaldiio.load_mat(place))
     except (OSError, ValueError, AssertionError) as error:
         raise DataError(f"{name}: the tokens cannot be read from {place} ({error}).") from error
 

@@ -4,7 +4,7 @@ import kaldiio
 import numpy as np
 import pytest
 
-from espnet_stacodec.errors import DataError
+from espnet_stacodec.errors import DataError, TokenError
 from espnet_stacodec.evaluation.code_sets import join, read_code_set, read_place
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import write_scp
@@ -58,3 +58,17 @@ def test_what_does_not_fit_together(tmp_path):
     (tmp_path / "text").write_text("a hello\n")
     with pytest.raises(DataError, match="a: 'hello' are not token numbers"):
         read_code_set([tmp_path / "text"])
+
+
+def test_what_are_no_codes(tmp_path):
+    """Such numbers as would be counted with negative indices, or in all of the memory."""
+    (tmp_path / "text").write_text("a 1\nb 3 -1\n")
+    with pytest.raises(TokenError, match=r"^b: Code -1 of codebook 1, frame 1, is outside 0"):
+        read_place(tmp_path / "text")
+    (tmp_path / "text").write_text("a 99999999999\n")
+    with pytest.raises(TokenError, match="Code 99999999999 of codebook 1"):
+        read_place(tmp_path / "text")
+    for features in (np.ones((3, 2), dtype=np.float32), np.ones(3, dtype=np.float32)):
+        kaldiio.save_ark(str(tmp_path / "x.ark"), {"a": features}, scp=str(tmp_path / "feats.scp"))
+        with pytest.raises(TokenError, match=r"^a: Codes must be integers \(n, T\)"):
+            read_place(tmp_path / "feats.scp")
