@@ -39,6 +39,7 @@ WAV = Coding("WAV", "WAV", "PCM_16", "audio/wav")
 CODINGS = (WAV, _opus(80), _opus(40), _opus(20))
 # Of a picture: noise in a spectrogram is most of an exact one's bytes.
 WEBP_QUALITY = 60
+MOST_COLUMNS = 2000  # more than a screen has; WebP has 16383
 
 
 def data_uri(content: bytes, mime: str) -> str:
@@ -100,10 +101,15 @@ def spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
 def spectrogram_image(decibels: np.ndarray, loudest: float) -> str:
     """Return a spectrogram as the data URI of an image without axes, low frequencies below.
 
+    Of more than `MOST_COLUMNS` frames each column is the mean of some.
+
     Args:
         decibels: (bands, frames).
         loudest: What is white: that of the original, so that versions can be compared.
     """
+    if (frames := decibels.shape[1]) > MOST_COLUMNS:
+        borders = np.linspace(0, frames, MOST_COLUMNS + 1).astype(int)
+        decibels = np.add.reduceat(decibels, borders[:-1], axis=1) / np.diff(borders)
     buffer = io.BytesIO()
     image.imsave(
         buffer, decibels[::-1], vmin=loudest + LOWEST_DB, vmax=loudest, cmap="magma", format="webp",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from matplotlib import image as plt_image
 
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
@@ -122,6 +123,17 @@ def test_pictures_are_small():
     picture = media.spectrogram_image(decibels, 0.0)
     assert picture.startswith("data:image/webp;base64,")
     assert 12 * (1 + 4 * 2) * len(picture) < MAX_BYTES - cards.AUDIO_BYTES
+
+
+def test_pictures_of_long_audio_are_as_large_as_those_of_short():
+    """Of three minutes at 100 frames a second there would be more columns than WebP has."""
+    decibels = np.full((80, 18001), -80.0)
+    decibels[:, 9001:] = 0.0
+    content = base64.b64decode(media.spectrogram_image(decibels, 0.0).partition(",")[2])
+    pixels = plt_image.imread(io.BytesIO(content), format="webp")
+    assert pixels.shape[:2] == (80, media.MOST_COLUMNS)
+    middle = media.MOST_COLUMNS // 2
+    assert pixels[:, : middle - 8, :3].max() < 20 and pixels[:, middle + 8 :, :3].min() > 150
 
 
 @pytest.mark.parametrize(
