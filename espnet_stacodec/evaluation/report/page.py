@@ -12,6 +12,7 @@ from typeguard import typechecked
 from espnet_stacodec import __version__
 from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.evaluation.metrics import METRICS
 from espnet_stacodec.evaluation.report import figures, plots, selection, versions
 from espnet_stacodec.evaluation.report.cards import CHIPS, make_cards
 from espnet_stacodec.evaluation.report.labels import names_apart, score_keys, written
@@ -22,8 +23,9 @@ from espnet_stacodec.fileio.files import write_text
 from espnet_stacodec.parallel import Workers
 
 MAX_BYTES = 25_000_000
-# Utterances are chosen by the first of these that any has: tones have no PESQ.
-RANKED_BY = ("pesq_wb", "stoi", "si_sdr")
+FIDELITY = "pesq_wb"
+# Utterances are chosen by the first of these that any has: PESQ, but tones have none.
+RANKED_BY = [key for key, metric in METRICS.items() if metric.higher_is_better is not None]
 
 
 @typechecked
@@ -98,8 +100,7 @@ def ranking_key(system: System, rows: Mapping[str, Mapping[str, Any]]) -> str:
     for key in RANKED_BY:
         if any(row.get(key) is not None for row in rows.values()):
             return key
-    names = ", ".join(metric_of(key).title for key in RANKED_BY)
-    raise DataError(f"{system.decoded}: no utterance has {names}, by which they are chosen.")
+    raise DataError(f"{system.decoded}: no utterance has a score, by which they are chosen.")
 
 
 def describe(system: System) -> list[tuple[str, str]]:
@@ -169,7 +170,7 @@ def draw_plots(
                 for depth in depths
             }
         shared = figures.meaning(system, codes)
-        fidelity = figures.mean_score([system.rows[utt] for utt in utts], RANKED_BY[0])
+        fidelity = figures.mean_score([system.rows[utt] for utt in utts], FIDELITY)
         if shared is not None and math.isfinite(fidelity):
             places[system.name] = (shared, fidelity)
     parts = [

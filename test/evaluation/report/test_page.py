@@ -13,7 +13,7 @@ from matplotlib import image as plt_image
 
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
-from espnet_stacodec.evaluation.report.page import MAX_BYTES, shared_utterances
+from espnet_stacodec.evaluation.report.page import MAX_BYTES, ranking_key, shared_utterances
 from espnet_stacodec.evaluation.report.system import System
 
 
@@ -59,9 +59,9 @@ def test_curves_of_no_utterances_are_refused(systems, tmp_path, number):
 
 
 def test_the_chosen_span_the_range():
-    rows: dict[str, dict[str, float | None]]
+    rows: dict[str, dict[str, float | str | None]]
     rows = {f"u{i:02}": {"pesq": i / 10, "num_samples": 100 - i} for i in range(20)}
-    rows["silent"] = {"pesq": None, "num_samples": 999}
+    rows["silent"] = {"pesq": None, "num_samples": 999, "status": "silent"}
     chosen = selection.choose(rows, "pesq")
     assert list(chosen) == [
         *("u00", "u01", "u02"), *("u08", "u09", "u10"), *("u19", "u18", "u17"),
@@ -70,6 +70,22 @@ def test_the_chosen_span_the_range():
     assert [*chosen.values()][::3] == ["worst", "median", "best", "longest"]
     few = selection.choose(dict(list(rows.items())[:4]), "pesq")
     assert list(few.values()) == ["worst"] * 3 + ["median"]
+    rows["a minute"] = {"pesq": None, "num_samples": 960000, "status": "ok"}
+    assert list(selection.choose(rows, "pesq"))[9:] == ["a minute", "u03", "u04"]
+
+
+def test_the_worst_have_the_largest_distance():
+    rows = {utt: {"mel_distance": d, "si_sdr": d} for utt, d in zip("abc", (2, 3, 1), strict=True)}
+    assert selection.ranked(rows, "mel_distance") == ["b", "a", "c"]
+    assert selection.ranked(rows, "si_sdr") == ["c", "a", "b"]
+
+
+def test_any_score_can_choose_utterances(systems):
+    """Stage 6 may be asked for other metrics than PESQ, and ends with a page."""
+    rows = {"a": {"pesq_wb": None, "dnsmos_original": 3.0, "mel_distance": 0.2, "vuv_error": 1.0}}
+    assert ranking_key(systems[0], rows) == "mel_distance"
+    with pytest.raises(DataError, match="no utterance has a score"):
+        ranking_key(systems[0], {"a": {"pesq_wb": None}})
 
 
 def test_usage_of_known_codes():
