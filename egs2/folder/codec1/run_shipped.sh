@@ -9,6 +9,9 @@ usage() {
     exit 2
 }
 (($# >= 3)) || usage
+for folder in "$2/voices/train" "$2/voices/dev" "$3"; do
+    [[ -d $folder ]] || { echo "$0: $folder: there is no such folder." >&2 && exit 1; }
+done
 name=$1 data=$(realpath "$2") teacher=$(realpath "$3")
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -9,6 +9,7 @@ if (($# < 2)); then
     sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}" >&2
     exit 2
 fi
+[[ -d $2/voices/dev ]] || { echo "$0: $2/voices/dev: there is no such folder." >&2 && exit 1; }
 name=$1
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 data=$(realpath --relative-to "$root" "$2") # the page names it

@@ -16,6 +16,8 @@ from espnet_stacodec.fileio.data_dir import DataDir
 def main() -> None:
     """Run the command."""
     data, audio_dir, test_set = map(Path, sys.argv[1:])
+    for earlier in [path for path in audio_dir.rglob("*") if path.is_symlink()]:
+        earlier.unlink()  # of other DATA
     for speaker in [*data.glob("voices/train/*"), data / "LibriSpeech/train-clean-100/9101"]:
         for recording in speaker.rglob("*.flac"):
             link(recording, audio_dir / speaker.name)
@@ -31,9 +33,7 @@ def main() -> None:
 def link(recording: Path, folder: Path) -> None:
     """Link a recording in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / recording.name
-    target.unlink(missing_ok=True)
-    target.symlink_to(recording.resolve(strict=True))
+    (folder / recording.name).symlink_to(recording.resolve(strict=True))
 
 
 if __name__ == "__main__":
