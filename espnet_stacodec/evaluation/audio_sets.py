@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def _files_of(folder: Path) -> dict[str, str]:
     if pairs.failures:
         raise DataError(next(iter(pairs.failures.values())))
     names = {output.as_posix(): str(path) for path, output in pairs.outputs.items()}
-    return dict(sorted(names.items(), key=lambda item: item[0].encode()))
+    return dict(sorted(names.items(), key=lambda item: os.fsencode(item[0])))
 
 
 @dataclasses.dataclass(frozen=True)

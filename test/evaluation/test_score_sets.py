@@ -59,6 +59,14 @@ def test_two_files_are_a_pair_whatever_their_names(folders):
     assert row["utt"] == "a" and row["si_sdr"] > 30
 
 
+def test_names_that_are_no_utf_8(folders):
+    for name in ("ref", "good", "bad"):
+        (folders / name / "s/a.wav").rename(folders / name / "s/\udcff a.wav")
+    assert score(folders)["sets"]["good"]["utterances"] == 4
+    names = [row["utt"] for row in read_rows(folders / "out" / "bad" / "scores.jsonl")]
+    assert names == ["s/b", "s/\udcff a", "t/a", "t/b"]
+
+
 def test_words_and_other_programs(folders, monkeypatch):
     heard = {"ref": "hello there", "good": "hello there", "bad": "hello bear"}
     monkeypatch.setattr(
