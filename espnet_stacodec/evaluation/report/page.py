@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 from typeguard import typechecked
 
 from espnet_stacodec import __version__
@@ -61,6 +62,7 @@ def write_report(
         "ranked_by": metric_of(key).title,
         "version": __version__,
         "systems": [describe(system) for system in systems],
+        "configurations": [configuration(system) for system in systems],
         "tables": score_table(systems),
         "plots": draw_plots(systems, utts, workers, curve_utterances),
         "training": draw_training(systems),
@@ -118,12 +120,20 @@ def describe(system: System) -> list[tuple[str, str]]:
         "parameters": f"{weights / 1e6:.2f} million",
         "trained": f"{len(system.epochs)} epochs"
         + ("" if seconds is None else f", {seconds / 60:.0f} minutes"),
+        "training data": system.training_set
+        + "".join(f", {name} {key}" for name, key in made.get("data", {}).items()),
         "seed": str(system.config.get("seed")),
         "codec's fingerprint": codec.fingerprint,
         "git revision": made.get("git_revision", "not known"),
         "versions": ", ".join(f"{k} {v}" for k, v in made.get("versions", {}).items()),
     }
     return [(name, value) for name, value in found.items() if value]
+
+
+def configuration(system: System) -> str:
+    """Return what a training was asked for, as YAML."""
+    asked = system.provenance.get("configuration", system.config)
+    return yaml.safe_dump(asked, sort_keys=False, allow_unicode=True)
 
 
 def score_table(systems: Sequence[System]) -> dict[str, Any]:

@@ -157,6 +157,12 @@ class System:
         return {utt: np.asarray(kaldiio.load_mat(str(places[utt]))) for utt in places}
 
     @property
+    def training_set(self) -> str:
+        """The name of the set that it was trained on; "" of a packed experiment."""
+        lists = self.config.get("train_data_path_and_name_and_type", [])
+        return next((Path(path).parent.name for path, name, _ in lists if name == "audio"), "")
+
+    @property
     def semantic_folder(self) -> str:
         """The name of the tokens that it was trained with; "" without any."""
         return Path(self.config.get("semantic_tokenizer") or "").name

@@ -36,6 +36,8 @@ def test_what_is_on_the_page(pages):
     assert "Fidelity against meaning" in two and "Fidelity against meaning" not in one
     for heading in ("Fidelity against bitrate", "Codebooks", "Training", "Worst cases"):
         assert heading in one
+    assert "<tr><th>training data</th><td>train, train_audio " in one
+    assert one.count("codec: stacodec\n") == 1 and two.count("codec: stacodec\n") == 2
     ids = re.findall(r'\bid="([^"]+)"', two)
     assert len(ids) == len(set(ids))
 
