@@ -1,4 +1,4 @@
-"""What can happen to speech before a codec gets it: bands, noise, rooms, levels, other codecs.
+"""What can happen to speech before a codec gets it: bands, noise, rooms, levels, other codecs ...
 
 A distortion is a function (wave (N,) float32, rate, generator) -> (N,) float32, which `Distortion`
 names. All keep the length and the time of every sound, except changes of speed.
@@ -21,6 +21,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import choose
 from espnet_stacodec.errors import DataError, naming
 from espnet_stacodec.evaluation.rooms import reverberate
+from espnet_stacodec.evaluation.synthesis import music, whispered
 from espnet_stacodec.fileio.audio import OPUS_RATES, at_rate, next_rate, read_audio, write_audio
 from espnet_stacodec.fileio.files import identify, one_word, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
@@ -55,7 +56,8 @@ class Distortion:
 
     Attributes:
         name: For folders and tables.
-        kind: Which distortions stand together: level, band, noise, babble, room, codec, speed.
+        kind: Which distortions stand together: level, band, noise, babble, music, voice, room,
+            codec, speed.
         change: The function.
         keeps_length: Whether sounds stay where they are.
     """
@@ -125,7 +127,8 @@ def band(
 ) -> Signal:
     """Keep a band, e.g. a telephone's 300 to 3400 Hz; nothing is delayed."""
     sections = butter(6, [low_hz, high_hz], "bandpass", fs=rate, output="sos")
-    return sosfiltfilt(sections, wave)
+    padding = min(3 * (2 * len(sections) + 1), len(wave) - 1)  # SciPy's, or what there is
+    return sosfiltfilt(sections, wave, padlen=padding)
 
 
 def noise(
@@ -165,6 +168,17 @@ def babble(
         looped = np.resize(np.roll(voice, -start), len(wave))
         total += looped / max(rms(looped), EPSILON)
     return mix(wave, total, snr_db)
+
+
+def with_music(wave: Signal, rate: int, generator: np.random.Generator, snr_db: float) -> Signal:
+    """Add chords, at a ratio of the speech to them."""
+    return mix(wave, music(len(wave), rate, generator), snr_db)
+
+
+def whisper(wave: Signal, rate: int, generator: np.random.Generator) -> Signal:
+    """Replace the voice by noise of the same spectral envelope, as loud as the speech was."""
+    changed = whispered(wave, rate, generator)
+    return changed * (rms(wave) / max(rms(changed), EPSILON))
 
 
 def room(wave: Signal, rate: int, generator: np.random.Generator, rt60: float) -> Signal:
@@ -224,12 +238,14 @@ def standard_distortions(voices: Sequence[Path | str] = ()) -> dict[str, Distort
         ("telephone", "band", functools.partial(band, low_hz=300, high_hz=3400)),
         ("room_0.3s", "room", functools.partial(room, rt60=0.3)),
         ("room_0.8s", "room", functools.partial(room, rt60=0.8)),
+        ("whisper", "voice", whisper),
         ("clipped_12dB", "level", functools.partial(clip, above_db=12)),
     ]
     every += [(f"level_{db}dB", "level", functools.partial(level, dbfs=db)) for db in LEVELS_DBFS]
     for snr in (20, 10, 0):
         every.append((f"white_{snr}dB", "noise", functools.partial(noise, snr_db=snr)))
         every.append((f"pink_{snr}dB", "noise", functools.partial(noise, snr_db=snr, pink=True)))
+        every.append((f"music_{snr}dB", "music", functools.partial(with_music, snr_db=snr)))
         if voices:
             files = tuple(map(str, voices))
             change = functools.partial(babble, snr_db=snr, voices=files)

@@ -56,13 +56,14 @@ def test_all_keep_length_and_time_but_speed(every, speech, noise):
         if distortion.keeps_length:
             assert len(changed) == len(speech), name
             # Speech repeats itself; noise below 3 kHz, which all of them let through, does not.
-            assert abs(lag(sound, distortion(sound, RATE))) <= 1, name
+            # Of a whisper only the envelope is the speech's.
+            assert name == "whisper" or abs(lag(sound, distortion(sound, RATE))) <= 1, name
         assert np.array_equal(changed, distortion(speech, RATE, "a")), f"{name}: not repeatable"
         pickle.loads(pickle.dumps(distortion))  # for worker processes
 
 
 @pytest.mark.parametrize("snr", [20, 10, 0])
-@pytest.mark.parametrize("kind", ["white", "pink", "babble"])
+@pytest.mark.parametrize("kind", ["white", "pink", "babble", "music"])
 def test_noise_has_its_ratio(every, speech, kind, snr):
     added = every[f"{kind}_{snr}dB"](speech, RATE, "a") - speech
     assert 20 * np.log10(rms(speech) / rms(added)) == pytest.approx(snr, abs=0.01)
@@ -74,6 +75,37 @@ def test_pink_noise_falls_by_3_db_an_octave(every):
     silence_with_noise = every["pink_0dB"](np.full(RATE, 0.1, np.float32), RATE, "a") - 0.1
     octaves = [power_above(silence_with_noise, hz) for hz in (1000, 2000, 4000)]
     assert octaves[0] - octaves[1] == pytest.approx(octaves[1] - octaves[2], rel=0.2)
+
+
+def test_no_audio_is_too_short(every, noise):
+    for name, distortion in every.items():
+        for samples in (1, 20):
+            changed = distortion(noise(samples), RATE, "a")
+            assert len(changed) == samples or not distortion.keeps_length, name
+
+
+def test_a_whisper_has_the_envelope_and_no_pitch(every, speech):
+    whispered = every["whisper"](speech, RATE, "a")
+    period = round(RATE / 130)
+
+    def periodicity(wave: np.ndarray) -> float:
+        return float(np.corrcoef(wave[:-period], wave[period:])[0, 1])
+
+    def loudness(wave: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(wave).reshape(-1, 400).mean(1))
+
+    assert periodicity(speech) > 0.9 and abs(periodicity(whispered)) < 0.2
+    assert np.corrcoef(loudness(speech), loudness(whispered))[0, 1] > 0.9
+    assert rms(whispered) == pytest.approx(rms(speech))
+    assert len(every["whisper"](speech[:50], RATE, "a")) == 50
+
+
+def test_music_is_made_of_chords(every):
+    """Half a second of it sounds at few frequencies: those of partials."""
+    added = every["music_0dB"](np.full(RATE, 0.1, np.float32), RATE, "a") - 0.1
+    power = np.sort(np.abs(np.fft.rfft(added[: RATE // 2] * np.hanning(RATE // 2))) ** 2)[::-1]
+    assert power[:150].sum() > 0.95 * power.sum()
+    assert not np.allclose(added[: RATE // 2], added[RATE // 2 :])
 
 
 def test_bands(every, speech):
