@@ -188,11 +188,13 @@ class STACodecTask(GANCodecTask):
         # Short items are collated, which tells their lengths, instead of being dropped.
         frame_rule = FrameRule(args.frame_shift, args.fs)
         check_windows(args, frame_rule)
-        if args.batch_size < world_size():
-            raise ConfigError(
-                f"batch_size {args.batch_size} is less than the {world_size()} processes of this"
-                " training, which divide each batch; raise it, or train with fewer."
-            )
+        utterances = len(read_scp(iter_options.data_path_and_name_and_type[0][0]))
+        for what, number in (("batch_size", args.batch_size), ("number of utterances", utterances)):
+            if number < world_size():
+                raise ConfigError(
+                    f"the {what} {number} is less than the {world_size()} processes of this"
+                    " training, which divide it; raise it, or train with fewer."
+                )
         if args.num_iters_per_epoch is not None:
             # ESPnet counts the utterances of each rank.
             own = max(1, args.num_iters_per_epoch // world_size())

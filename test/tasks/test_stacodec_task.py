@@ -298,3 +298,18 @@ def test_frames_that_are_not_as_long_as_the_tokens(toy_task, tmp_path):
     with pytest.raises(ConfigError, match=r"75 a second, the tokens of .* 50; .* product is 480"):
         toy_task.train(tmp_path / "exp", codec_conf={"sampling_rate": 24000})
     assert not (tmp_path / "exp" / "config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes", "message"),
+    [
+        (3, {"batch_size": 2}, "the batch_size 2 is less than the 3 processes"),
+        (99, {"batch_size": 100}, "the number of utterances [0-9]+ is less than the 99 processes"),
+    ],
+)
+def test_every_process_has_something_to_train_on(
+    toy_task, tmp_path, monkeypatch, processes, changes, message
+):
+    monkeypatch.setattr("espnet_stacodec.tasks.stacodec.world_size", lambda: processes)
+    with pytest.raises(ConfigError, match=message):
+        toy_task.train(tmp_path / "exp", **changes)
