@@ -39,6 +39,14 @@ numbers() {
     done
 }
 
+# files NAME...: these options are files, where they are given; what needs them may come hours later.
+files() {
+    local name
+    for name; do
+        [[ -z ${!name} || -f ${!name} ]] || fail "--$name: there is no file $(absolute "${!name}")."
+    done
+}
+
 # names_of_sets NAME...: these options name a data set, or several where they end in _sets; the names
 # become parts of file names. They are then separated by one blank, whatever they were separated by.
 names_of_sets() {
@@ -83,6 +91,8 @@ print(torch.cuda.device_count() if torch.cuda.is_available() else 0)' 2>/dev/nul
 need_own_gpus() { [[ -n $parallel ]] || need_gpus; }
 
 whole_numbers stage stop_stage
+((stage <= stop_stage)) ||
+    fail "--stage $stage is after --stop_stage $stop_stage, so that nothing would be run; give both."
 current_stage=$stage
 
 # The first --train_set is that of run.sh, the recipe's own; what is learned from another one has the

@@ -42,6 +42,7 @@ $(sed -n '/^stage=/,/^test_sets=/s/^/  --/p' "${BASH_SOURCE[0]}")"
 whole_numbers nj inference_nj ngpu src_nbpe nbpe
 names_of_sets train_set valid_set test_sets
 [[ -n $train_config ]] || fail "--train_config is not given."
+files train_config inference_config parallel
 [[ $input =~ ^(codes|audio)$ ]] || fail "--input is codes or audio, not '$input'."
 [[ $task != mt || $input != audio ]] || task=asr # ESPnet's translation task reads no audio
 train_words=()

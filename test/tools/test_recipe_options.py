@@ -158,7 +158,7 @@ def test_what_was_made_is_said_where_it_is(codec, tmp_path):
     for expdir in ("exp", str(tmp_path / "my exp")):
         exp = make_all(codec, "dump", expdir, "train_sta_toy")
         codec.make(f"{exp}/decode/RESULTS.md")
-        done = codec.run("--stage", "9", "--stop_stage", "8", "--expdir", expdir)
+        done = codec.run("--stage", "7", "--stop_stage", "8", "--expdir", expdir)
         said = [line.partition(": ")[2] for line in done.stdout.splitlines()]
         assert Path(said[0].removeprefix("scores:").strip()).samefile(
             codec.folder / exp / "decode" / "RESULTS.md"
@@ -256,6 +256,7 @@ def test_gpus_that_are_not_there_are_said_before_anything_runs(codec, stage):
 
 def test_a_cluster_is_for_everything_but_training(codec):
     make_all(codec, "dump", "exp", "train_sta_toy")
+    codec.make("conf/my cluster.yaml")
     options = ["--parallel", "conf/my cluster.yaml", "--ngpu", "3", "--nj", "5"]
     for stage in ("2", "3", "6", "7"):  # GPUs of another machine
         done = codec.run("--stage", stage, "--stop_stage", stage, *options, gpus=0)
@@ -284,6 +285,8 @@ ERRORS = [
     (["--valid_set", ""], "--valid_set is not given."),
     (["--train_config", ""], "--train_config is not given."),
     (["--train_args", "'--x"], "--train_args has an unclosed quote: '--x"),
+    (["--train_config", "conf/train_cii.yaml"], "--train_config: there is no file /"),
+    (["--parallel", "conf/parallel/slrum.yaml"], "--parallel: there is no file /"),
     (["--dumpdir", "a,b"], "the folder 'a,b"),
     (["--tag", "a,b"], "the folder '"),
 ]
@@ -294,10 +297,18 @@ ERRORS = [
 def test_options_that_no_recipe_can_use(tmp_path, name, options, sentence):
     recipe = copy_recipe(tmp_path, name)
     more = [] if name.endswith("codec1") else ["--codes_dir", "codes"]
-    done = recipe.run("--stage", "9", *more, *options)
+    done = recipe.run("--stage", "7", *more, *options)
     assert done.returncode == 1 and not recipe.calls.exists()
     (said,) = errors(done)
     assert said.startswith(f"run.sh: error: {sentence}")
+
+
+@pytest.mark.parametrize("factors", ["0.9,1.1", "0.9, 1.1", "90%", "1 --nj 7"])
+def test_speeds_that_are_no_numbers_are_said_before_anything_runs(codec, factors):
+    done = codec.run("--speed_perturb_factors", factors)
+    assert done.returncode == 1 and not codec.calls.exists()
+    (said,) = errors(done)
+    assert said.startswith("run.sh: error: --speed_perturb_factors: '")
 
 
 @pytest.mark.parametrize("option", [["--train_minutes", "7.5"], ["--train_steps", "0700"]])
@@ -319,17 +330,17 @@ def test_the_length_of_a_training_is_planned_from_its_options(codec, option):
 
 
 def test_a_training_has_one_length(codec):
-    done = codec.run("--stage", "9", "--train_minutes", "1", "--train_steps", "2")
+    done = codec.run("--stage", "7", "--train_minutes", "1", "--train_steps", "2")
     assert errors(done) == ["run.sh: error: --train_minutes and --train_steps exclude each other."]
-    done = codec.run("--stage", "9", "--train_steps", "2", "--num_nodes", "3")
+    done = codec.run("--stage", "7", "--train_steps", "2", "--num_nodes", "3")
     assert errors(done) == [
         "run.sh: error: --train_minutes and --train_steps are for one machine; with --num_nodes 3"
         ' leave them empty, and give --train_args "--max_epoch N".'
     ]
-    done = codec.run("--stage", "9", "--train_minutes", "long")
+    done = codec.run("--stage", "7", "--train_minutes", "long")
     assert errors(done) == ["run.sh: error: --train_minutes is a number, not 'long'."]
     for option in ("--train_minutes", "--train_steps"):
-        done = codec.run("--stage", "9", option, "0")
+        done = codec.run("--stage", "7", option, "0")
         assert len(errors(done)) == 1 and "of 0 minutes or steps is none" in errors(done)[0]
 
 
@@ -436,12 +447,13 @@ def test_readers_find_codecs_in_folders_with_blanks(reader):
     for name in ("codec_a b", "codec_c"):
         (codecs / name).mkdir(parents=True)
         (codecs / name / "valid.mel_loss.best.pth").touch()
-    done = reader.run("--codec_recipe", "../codec 1", "--stage", "9")
+    done = reader.run("--codec_recipe", "../codec 1", "--stage", "2", "--stop_stage", "2")
     assert done.returncode == 1
     listed = "../codec 1/exp/codec_a b ../codec 1/exp/codec_c"
     assert errors(done) == [f"run.sh: error: several codecs; choose one with --codec_exp: {listed}"]
     shutil.rmtree(codecs / "codec_c")
-    assert reader.run("--codec_recipe", "../codec 1", "--stage", "9").returncode == 0
+    done = reader.run("--codec_recipe", "../codec 1", "--stage", "2", "--stop_stage", "2")
+    assert done.returncode == 0, done.stderr
 
 
 def test_readers_of_another_training_set_take_nothing_of_the_first(reader):

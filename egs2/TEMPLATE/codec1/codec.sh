@@ -68,6 +68,7 @@ names_of_sets train_set valid_set test_sets
 for name in ssl_config train_config; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
 done
+files train_config parallel
 [[ $inference_model != */* ]] ||
     fail "--inference_model is the name of a checkpoint in the experiment, not '$inference_model'."
 data_words=() train_words=() factors=() metric_words=()
@@ -76,6 +77,11 @@ for name in "${RECIPE_OPTIONS[@]}"; do data_words+=("--$name" "${!name}"); done
 split_words train_args "$train_args" train_words
 split_words speed_perturb_factors "$speed_perturb_factors" factors
 split_words metrics "$metrics" metric_words
+for factor in "${factors[@]}"; do
+    [[ $factor =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] ||
+        fail "--speed_perturb_factors: '$factor' is not a speed; give numbers with blanks between, as" \
+            "\"0.9 1.0 1.1\"."
+done
 
 read -ra tests <<<"$test_sets"
 # A development set may be the test set: each set is made once.
