@@ -156,24 +156,30 @@ train() { # train FOLDER OPTION...
         --valid_data_path_and_name_and_type "$inputs/$valid_set/text,text,text" "${@:2}" \
         "${train_words[@]}"
 }
+# same_inputs: a trained model is given the kind of input and target that it was trained with, whatever
+# its --tag is, of the same codec: one that was trained on, or anew, has the same name.
+same_inputs() {
+    [[ -e $exp/checkpoint.pth ]] || return 0
+    local before="$name $units" cure="train it under another --tag, or remove it."
+    [[ ! -e $exp/inputs.txt ]] || before=$(<"$exp/inputs.txt")
+    [[ $before == "$name $units" ]] ||
+        fail "$exp was trained on other inputs or units ('$before' there, '$name $units' now); $cure"
+    [[ ! -e $exp/codes.json ]] || cmp -s "$inputs/codes.json" "$exp/codes.json" ||
+        fail "$exp was trained with another codec than that of the codes in $inputs (their" \
+            "codes.json differ); $cure"
+}
 if begin 4 "statistics: $stats"; then
     need 3 "$token_dir/tokens.txt"
+    same_inputs
     train "$stats" --collect_stats true --num_workers "$nj"
 fi
-# same_codes: a trained model is given codes of the codec that it was trained with. A codec that was
-# trained on, or anew, has the same name.
-same_codes() {
-    [[ $input == codes && -e $exp/checkpoint.pth && -e $exp/codes.json ]] || return 0
-    cmp -s "$inputs/codes.json" "$exp/codes.json" ||
-        fail "$exp was trained with another codec than that of the codes in $inputs (their" \
-            "codes.json differ); train it under another --tag, or remove it."
-}
 if begin 5 "training: $exp"; then
     need 4 "$stats/train/$shape"
     need_gpus
-    same_codes
-    if [[ $input == codes && -e $inputs/codes.json && ! -e $exp/checkpoint.pth ]]; then
-        cp "$inputs/codes.json" "$exp/"
+    same_inputs
+    if [[ ! -e $exp/checkpoint.pth ]]; then
+        echo "$name $units" >"$exp/inputs.txt"
+        [[ ! -e $inputs/codes.json ]] || cp "$inputs/codes.json" "$exp/"
     fi
     train "$exp" --train_shape_file "$stats/train/$shape" --valid_shape_file "$stats/valid/$shape" \
         --ngpu "$ngpu" --resume true \
@@ -182,7 +188,7 @@ if begin 5 "training: $exp"; then
 fi
 if begin 6 "decoding: $decode_dir"; then
     need 5 "$exp/$inference_model"
-    same_codes
+    same_inputs
     python -m espnet_stacodec.bin.recognize --task "$task" --model "$exp/$inference_model" \
         --inputs_dir "$inputs" --stream "$stream" --sets "${tests[@]}" --out_dir "$decode_dir" \
         --config "$inference_config" --nj "$inference_nj" "${cluster[@]}"

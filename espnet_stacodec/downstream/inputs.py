@@ -53,7 +53,9 @@ def parse_codebooks(spec: str, available: int) -> list[int]:
     chosen = [book for first, *last in ranges for book in range(first, (last or [first])[0] + 1)]
     wrong = [book for book in chosen if not 1 <= book <= available]
     if wrong or not chosen or len(set(chosen)) < len(chosen):
-        what = f"codebook {wrong[0]} is not one of them" if wrong else "each may be named once"
+        what = (
+            f"codebook {wrong[0]} is not one of them" if wrong else "each is named once, in order"
+        )
         raise ConfigError(f"codebooks '{spec}': these codes have codebooks 1-{available}; {what}.")
     return chosen
 

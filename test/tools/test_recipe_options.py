@@ -503,6 +503,26 @@ def test_a_trained_reader_is_given_no_codes_of_another_codec(reader):
         assert sentence in errors(done)[-1]
 
 
+@pytest.mark.parametrize(
+    "other", [["--deduplicate", "true"], ["--target", "intent"], ["--token_type", "char"]]
+)
+def test_a_trained_reader_is_given_no_other_inputs_under_its_tag(reader, other):
+    exp = "exp/mt_x"
+    for name in ("a_q1_words", "a_q1_dedup_words", "a_q1_intent"):
+        reader.make(*(f"dump/inputs/{name}/{units}/tokens.txt" for units in ("bpe1000", "char")))
+    reader.make(f"{exp}/stats/train/src_text_shape")
+    options = ["--codes_dir", "a/codes", "--tag", "x"]
+    done = reader.run(*options, "--stage", "5", "--stop_stage", "5")
+    assert done.returncode == 0, done.stderr
+    assert (reader.folder / exp / "inputs.txt").read_text() == "a_q1_words bpe1000\n"
+    reader.make(f"{exp}/checkpoint.pth", f"{exp}/valid.acc.best.pth")
+    for stage in ("4", "5", "6"):
+        done = reader.run(*options, *other, "--stage", stage)
+        assert done.returncode == 1 and not reader.calls.exists()
+        said = errors(done)[-1]
+        assert f"{exp} was trained on other inputs or units ('a_q1_words bpe1000' " in said
+
+
 @pytest.mark.parametrize("option", [["--input", "audio"], ["--input=audio"]])
 def test_audio_is_recognized_by_espnets_task_for_it(reader, option):
     reader.make("dump/inputs/audio_words/bpe1000/tokens.txt")
