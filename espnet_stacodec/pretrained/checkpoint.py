@@ -6,6 +6,7 @@ encoding and decoding need, under the same names.
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ UNREADABLE = (
     ValueError,
     pickle.UnpicklingError,
 )
+# What torch.load found, among its paragraphs on what else one could do.
+UNPICKLER_REASON = re.compile(r"WeightsUnpickler error: (.*?)(?: Please use | Check the doc|$)")
 
 
 def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator":
@@ -145,5 +148,11 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], where: Path
 
 
 def _unusable(where: Path | str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:300]
-    return ModelError(f"{where}: cannot be loaded as this codec ({reason}).")
+    return ModelError(f"{where}: cannot be loaded as this codec ({load_reason(error)}).")
+
+
+def load_reason(error: Exception) -> str:
+    """Return why torch cannot load a file, without its advice to load it unsafely."""
+    text = " ".join(str(error).split())
+    found = UNPICKLER_REASON.search(text)
+    return (found[1] if found else text)[:300]

@@ -15,6 +15,7 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ModelError
+from espnet_stacodec.pretrained.checkpoint import load_reason
 from espnet_stacodec.pretrained.finite import check_finite
 
 CONFIG_KEY = "xp.cfg"
@@ -137,9 +138,7 @@ def _load(path: Path) -> dict[str, Any]:
                 f"{path}: refused, since it names {forbidden[1]}, which no checkpoint needs and"
                 " which loading could run; get the file from its authors again."
             ) from error
-        raise ModelError(
-            f"{path}: not a checkpoint, or cut off ({_one_line(error)[:200]})."
-        ) from error
+        raise ModelError(f"{path}: not a checkpoint, or cut off ({load_reason(error)}).") from error
 
 
 def _plain_dict(*args: Any) -> dict:

@@ -161,6 +161,7 @@ def test_checkpoints_that_cannot_be_loaded(plain_experiment, tmp_path, damage):
     with pytest.raises(ModelError, match=r"model\.pth: cannot be loaded as this codec") as caught:
         AudioCoding.from_pretrained(folder)
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)  # torch's advice, to load it unsafely
 
 
 def test_configurations_that_do_not_fit_the_code(plain_experiment, tmp_path):

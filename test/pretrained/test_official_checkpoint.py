@@ -196,6 +196,9 @@ def test_a_file_that_is_none(tmp_path):
     (tmp_path / "model.th").write_bytes(pickle.dumps("text")[:5])
     with pytest.raises(ModelError, match="not a checkpoint, or cut off"):
         read_checkpoint(tmp_path / "model.th")
+    (tmp_path / "model.th").write_text("# A page of text")
+    with pytest.raises(ModelError, match=r"or cut off \(Unsupported operand 35\)"):
+        read_checkpoint(tmp_path / "model.th")
 
 
 def test_a_checkpoint_cut_off(parity, tmp_path):
