@@ -34,6 +34,14 @@ def benchmark(args: argparse.Namespace) -> None:
     """Print the tables of the parts that were asked for, each as soon as it is measured."""
     from espnet_stacodec.config import check_keys, whole_number
     from espnet_stacodec.errors import ConfigError
+
+    check_keys(args.only, BENCHMARKS, "--only")
+    for name in ("items", "threads", "repeats"):
+        whole_number(f"--{name}", getattr(args, name), 1)
+    for name in ("seconds", "minutes"):
+        if not 0 < getattr(args, name) < math.inf:
+            raise ConfigError(f"--{name} {getattr(args, name)} is invalid; give more than 0.")
+    # They take long to load.
     from espnet_stacodec.evaluation.benchmark import (
         coding,
         files,
@@ -45,12 +53,6 @@ def benchmark(args: argparse.Namespace) -> None:
     )
     from espnet_stacodec.train import step_benchmark
 
-    check_keys(args.only, BENCHMARKS, "--only")
-    for name in ("items", "threads", "repeats"):
-        whole_number(f"--{name}", getattr(args, name), 1)
-    for name in ("seconds", "minutes"):
-        if not 0 < getattr(args, name) < math.inf:
-            raise ConfigError(f"--{name} {getattr(args, name)} is invalid; give more than 0.")
     timing.warn_of_load()
     of_coding = (args.seconds, args.threads, args.repeats)
     parts = {
