@@ -80,7 +80,7 @@ def _check_declared(args: argparse.Namespace, parser: argparse.ArgumentParser) -
     """
     for action in parser._actions:
         value = getattr(args, action.dest, action.default)
-        if value == action.default:
+        if type(value) is type(action.default) and value == action.default:
             continue  # which need not be among the choices
         if action.choices is not None and value not in action.choices:
             known = ", ".join(map(str, action.choices))

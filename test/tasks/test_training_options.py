@@ -42,6 +42,9 @@ def test_a_mapping_that_is_null_is_empty():
         ({"num_workers": -1}, "train_config: num_workers -1 is below 0."),
         ({"valid_batch_size": 2.5}, "train_config: valid_batch_size 2.5 is no whole number."),
         ({"max_epoch": True}, "train_config: max_epoch True is no whole number."),
+        # Equal to the default.
+        ({"max_epoch": 40.0}, "train_config: max_epoch 40.0 is no whole number."),
+        ({"accum_grad": True}, "train_config: accum_grad True is no whole number."),
         ({"grad_clip": [5]}, "train_config: grad_clip .5. is no number."),
         ({"use_amp": 1}, "train_config: use_amp 1 is neither true nor false."),
         (
