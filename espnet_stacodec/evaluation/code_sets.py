@@ -102,9 +102,6 @@ def read_place(place: Path) -> CodeSet:
         TokenError: If what it holds are no codes: negative, or of more than a million entries.
     """
     codes, rate = _read(place)
-    for name, one in codes.items():
-        with naming(name):
-            check_codes(one, [MOST_ENTRIES] * max(1, len(one)))
     largest = 1 + max(int(one.max()) for one in codes.values())
     return CodeSet(codes, [largest] * len(next(iter(codes.values()))), rate)
 
@@ -123,28 +120,36 @@ def _read(place: Path) -> tuple[dict[str, np.ndarray], float]:
     if first.endswith(".npz"):
         return _read_files(entries)
     if place.suffix == ".scp":
-        return {name: _load(name, value)[None] for name, value in entries.items()}, TOKEN_RATE_HZ
-    return {name: _parse(name, value)[None] for name, value in entries.items()}, TOKEN_RATE_HZ
+        return {name: _load(name, value) for name, value in entries.items()}, TOKEN_RATE_HZ
+    return {name: _parse(name, value) for name, value in entries.items()}, TOKEN_RATE_HZ
 
 
 def _read_files(paths: Mapping[str, str]) -> tuple[dict[str, np.ndarray], float]:
     loaded = {name: Codes.load(path) for name, path in sorted(paths.items())}
+    checked = {name: _checked(name, codes.codes) for name, codes in loaded.items()}
     # T frames span more than T - 1 and at most T hops: the most samples a frame are nearly a hop.
     hop = max(math.ceil(codes.num_samples / codes.codes.shape[1]) for codes in loaded.values())
     rate = next(iter(loaded.values())).sample_rate / hop
-    return {name: codes.codes for name, codes in loaded.items()}, rate
+    return checked, rate
+
+
+def _checked(name: str, codes: np.ndarray) -> np.ndarray:
+    with naming(name):
+        return check_codes(codes, [MOST_ENTRIES] * max(1, len(codes)))
 
 
 def _load(name: str, place: str) -> np.ndarray:
     try:
-        return np.asarray(kaldiio.load_mat(place))
+        tokens = np.asarray(kaldiio.load_mat(place))
     except (OSError, ValueError, AssertionError) as error:
         raise DataError(f"{name}: the tokens cannot be read from {place} ({error}).") from error
+    return _checked(name, tokens[None])
 
 
 def _parse(name: str, value: str) -> np.ndarray:
     with naming(name):
         try:
-            return np.array([int(word) for word in value.split()], dtype=np.int64)
-        except ValueError as error:
+            tokens = np.array([int(word) for word in value.split()], dtype=np.int64)
+        except (OverflowError, ValueError) as error:
             raise DataError(f"'{value[:40]}' are not token numbers.") from error
+    return _checked(name, tokens[None])

@@ -74,10 +74,15 @@ class Codes:
                         f"{path}: codes must be integers (n_codebooks, T), not {codes.dtype}"
                         f" {codes.shape}."
                     )
+                num_samples, sample_rate = int(arrays["num_samples"]), int(arrays["sample_rate"])
+                if min(num_samples, sample_rate) < 1:
+                    raise TokenError(
+                        f"{path}: {num_samples} samples at {sample_rate} Hz are no audio."
+                    )
                 return cls(
                     codes=codes.astype(np.int64),
-                    num_samples=int(arrays["num_samples"]),
-                    sample_rate=int(arrays["sample_rate"]),
+                    num_samples=num_samples,
+                    sample_rate=sample_rate,
                     fingerprint=str(arrays["fingerprint"]),
                     made_from=str(arrays["made_from"]) if "made_from" in arrays else "",
                 )

@@ -68,6 +68,12 @@ def test_what_are_no_codes(tmp_path):
     (tmp_path / "text").write_text("a 99999999999\n")
     with pytest.raises(TokenError, match="Code 99999999999 of codebook 1"):
         read_place(tmp_path / "text")
+    (tmp_path / "text").write_text(f"a {10**20}\n")
+    with pytest.raises(DataError, match=f"^a: '{10**20}' are not token numbers"):
+        read_place(tmp_path / "text")
+    Codes(np.zeros((2, 0), dtype=np.int64), 320, 16000, "0" * 16).save(tmp_path / "none.npz")
+    with pytest.raises(TokenError, match="^none: There are no frames"):
+        read_place(tmp_path / "none.npz")
     for features in (np.ones((3, 2), dtype=np.float32), np.ones(3, dtype=np.float32)):
         kaldiio.save_ark(str(tmp_path / "x.ark"), {"a": features}, scp=str(tmp_path / "feats.scp"))
         with pytest.raises(TokenError, match=r"^a: Codes must be integers \(n, T\)"):

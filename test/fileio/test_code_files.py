@@ -94,3 +94,10 @@ def test_arrays_that_are_not_codes(tmp_path, codes):
     Codes(codes, 900, 16000, "").save(tmp_path / "a.npz")
     with pytest.raises(TokenError, match=r"a\.npz: codes must be integers \(n_codebooks, T\)"):
         Codes.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("change", [{"num_samples": 0}, {"sample_rate": 0}])
+def test_codes_of_no_audio(tmp_path, change):
+    dataclasses.replace(CODES, **change).save(tmp_path / "a.npz")
+    with pytest.raises(TokenError, match=r"a\.npz: .* samples at .* Hz are no audio"):
+        Codes.load(tmp_path / "a.npz")
