@@ -44,8 +44,11 @@ UNREADABLE = (
     ValueError,
     pickle.UnpicklingError,
 )
-# What torch.load found, among its paragraphs on what else one could do.
-UNPICKLER_REASON = re.compile(r"WeightsUnpickler error: (.*?)(?: Please use | Check the doc|$)")
+# torch's paragraphs around what it found: how to load a file unsafely, and where to read on.
+ADVICE = re.compile(
+    r"Weights only load failed\.|This file can.*?WeightsUnpickler error:|In PyTorch.*?trusted"
+    r" source\.|Please file.*?WeightsUnpickler error:|(Please use|Check the doc).*"
+)
 
 
 def load_codec(experiment: Experiment) -> "STACodecGenerator | BuiltinGenerator":
@@ -154,5 +157,4 @@ def _unusable(where: Path | str, error: Exception) -> ModelError:
 def load_reason(error: Exception) -> str:
     """Return why torch cannot load a file, without its advice to load it unsafely."""
     text = " ".join(str(error).split())
-    found = UNPICKLER_REASON.search(text)
-    return (found[1] if found else text)[:300]
+    return ADVICE.sub("", text).strip()[:300] or type(error).__name__

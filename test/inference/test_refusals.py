@@ -1,5 +1,6 @@
 """What `AudioCoding` refuses, in one sentence that says what and where."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -143,7 +144,14 @@ def test_tokens_for_a_codec_that_takes_none(plain, noise):
         plain.encode(noise(5000), 16000, np.zeros(16, int))
 
 
-@pytest.mark.parametrize("damage", ["text", "cut", "empty", "pickle", "other"])
+class Command:
+    """What runs a command where it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "empty", "pickle", "command", "script", "other"])
 def test_checkpoints_that_cannot_be_loaded(plain_experiment, tmp_path, damage):
     folder = tmp_path / "exp"
     folder.mkdir()
@@ -154,6 +162,10 @@ def test_checkpoints_that_cannot_be_loaded(plain_experiment, tmp_path, damage):
         path.write_bytes(whole[: len(whole) // 2])
     elif damage == "pickle":
         torch.save({"codec.generator.x": Path("evil")}, path)
+    elif damage == "command":
+        torch.save(Command(), path)
+    elif damage == "script":
+        torch.jit.save(torch.jit.script(torch.nn.Identity()), path)
     elif damage == "other":
         torch.save({"codec.generator.x": torch.zeros(1)}, path)
     else:
@@ -161,7 +173,8 @@ def test_checkpoints_that_cannot_be_loaded(plain_experiment, tmp_path, damage):
     with pytest.raises(ModelError, match=r"model\.pth: cannot be loaded as this codec") as caught:
         AudioCoding.from_pretrained(folder)
     assert "\n" not in str(caught.value)
-    assert "weights_only" not in str(caught.value)  # torch's advice, to load it unsafely
+    assert "trusted" not in str(caught.value)  # torch's advice, to load it unsafely
+    assert "()" not in str(caught.value)
 
 
 def test_configurations_that_do_not_fit_the_code(plain_experiment, tmp_path):
