@@ -120,8 +120,8 @@ def describe(system: System) -> list[tuple[str, str]]:
         "parameters": f"{weights / 1e6:.2f} million",
         "trained": f"{len(system.epochs)} epochs"
         + ("" if seconds is None else f", {seconds / 60:.0f} minutes"),
-        "training data": system.training_set
-        + "".join(f", {name} {key}" for name, key in made.get("data", {}).items()),
+        "training data": system.training_set,
+        "data's fingerprints": ", ".join(f"{k} {v}" for k, v in made.get("data", {}).items()),
         "seed": str(system.config.get("seed")),
         "codec's fingerprint": codec.fingerprint,
         "git revision": made.get("git_revision", "not known"),
@@ -187,6 +187,7 @@ def draw_plots(
         ("Fidelity against bitrate", [
             plots.curves(f"{score} of {len(some)} utterances", lines, "kbit/s", score, "o")
             for score, lines in against_bitrate.items()
+            if any(math.isfinite(value) for line in lines.values() for value in line.values())
         ]),
         ("Codebooks", [
             plots.bars(title, {name: found[key] for name, found in used.items()}, "codebook", "")
@@ -197,7 +198,7 @@ def draw_plots(
         title = "Fidelity against meaning"
         meaning = "information of the semantic tokens in RVQ-1 (%)"
         parts.insert(1, (title, [plots.points(title, places, meaning, "PESQ-WB")]))
-    return parts
+    return [(heading, drawn) for heading, drawn in parts if drawn]
 
 
 def draw_training(systems: Sequence[System]) -> list[tuple[str, list[str]]]:

@@ -36,7 +36,10 @@ def test_what_is_on_the_page(pages):
     assert "Fidelity against meaning" in two and "Fidelity against meaning" not in one
     for heading in ("Fidelity against bitrate", "Codebooks", "Training", "Worst cases"):
         assert heading in one
-    assert "<tr><th>training data</th><td>train, train_audio " in one
+    assert "STOI of 2 utterances" in one
+    assert "PESQ-WB of 2 utterances" not in one  # no plot of nothing: tones have no PESQ
+    assert "<tr><th>training data</th><td>train</td>" in one
+    assert "<tr><th>data&#39;s fingerprints</th><td>train_audio " in one
     assert one.count("codec: stacodec\n") == 1 and two.count("codec: stacodec\n") == 2
     ids = re.findall(r'\bid="([^"]+)"', two)
     assert len(ids) == len(set(ids))
