@@ -52,10 +52,11 @@ def parse_codebooks(spec: str, available: int) -> list[int]:
     ranges = [[int(number) for number in part.split("-")] for part in spec.split(",")]
     chosen = [book for first, *last in ranges for book in range(first, (last or [first])[0] + 1)]
     wrong = [book for book in chosen if not 1 <= book <= available]
-    if wrong or not chosen or len(set(chosen)) < len(chosen):
-        what = (
-            f"codebook {wrong[0]} is not one of them" if wrong else "each is named once, in order"
-        )
+    are_upward = all(borders == sorted(borders) for borders in ranges)
+    if wrong or not are_upward or len(set(chosen)) < len(chosen):
+        what = "each is named once, and ranges go up"
+        if wrong:
+            what = f"codebook {wrong[0]} is not one of them"
         raise ConfigError(f"codebooks '{spec}': these codes have codebooks 1-{available}; {what}.")
     return chosen
 

@@ -70,8 +70,9 @@ def test_codebooks_by_name(spec, chosen):
     [
         ("9", "codebooks '9': these codes have codebooks 1-8; codebook 9 is not one of them"),
         ("0-1", "codebook 0 is not one of them"),
-        ("1-2,2", "each is named once, in order"),
-        ("3-2", "each is named once, in order"),
+        ("1-2,2", "each is named once, and ranges go up"),
+        ("3-2", "each is named once, and ranges go up"),
+        ("1,3-2", "each is named once, and ranges go up"),
         ("one", "'one' is not a list such as 1, 1-8 or 1,3-4"),
         ("1-", "is not a list"),
     ],
