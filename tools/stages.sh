@@ -31,11 +31,13 @@ split_words() {
     mapfile -t _words < <(printf %s "${_lines%.}")
 }
 
+is_number() { [[ $1 =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]]; }
+
 # numbers NAME...: these options are numbers.
 numbers() {
     local name
     for name; do
-        [[ ${!name} =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] || fail "--$name is a number, not '${!name}'."
+        is_number "${!name}" || fail "--$name is a number, not '${!name}'."
     done
 }
 

@@ -78,7 +78,7 @@ split_words train_args "$train_args" train_words
 split_words speed_perturb_factors "$speed_perturb_factors" factors
 split_words metrics "$metrics" metric_words
 for factor in "${factors[@]}"; do
-    [[ $factor =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] ||
+    is_number "$factor" ||
         fail "--speed_perturb_factors: '$factor' is not a speed; give numbers with blanks between, as" \
             "\"0.9 1.0 1.1\"."
 done
