@@ -21,7 +21,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False, "legend.frameon": False, "font.family": "sans-serif",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
     "ytick.color": INK, "axes.titlecolor": INK, "grid.color": INK, "grid.alpha": 0.15,
-    "axes.titlesize": 10, "axes.prop_cycle": cycler(color=COLORS),
+    "axes.titlesize": 10, "axes.axisbelow": True, "axes.prop_cycle": cycler(color=COLORS),
 }  # fmt: skip
 
 
