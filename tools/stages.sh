@@ -41,6 +41,13 @@ numbers() {
     done
 }
 
+# one_of NAME VALUE...: this option has one of these values.
+one_of() {
+    local value known="${*:2}"
+    for value in "${@:2}"; do [[ ${!1} != "$value" ]] || return 0; done
+    fail "--$1 '${!1}' is unknown; known are ${known// /, }."
+}
+
 # files NAME...: these options are files, where they are given; what needs them may come hours later.
 files() {
     local name

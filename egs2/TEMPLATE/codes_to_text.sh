@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The stages of a recipe that reads codes: sourced by asr2.sh and slu.sh, which say with what task,
-# target and units. Audio in place of codes (--input audio) gives the reference systems.
+# The stages of a recipe that reads codes: sourced by asr2.sh and slu.sh, which say with what task
+# and have options of their own. Audio in place of codes (--input audio) gives the reference systems.
 # shellcheck disable=SC2034  # tools/stages.sh reads some of these
 
 stage=1
@@ -20,8 +20,8 @@ input=codes          # codes, or audio for a train_config with a frontend that r
 codebooks=1          # which codebooks, counted from 1: 1, 1-8, 1,3-4
 deduplicate=false    # leave out frames that repeat the one before
 src_nbpe=0           # size of a BPE over the codes of one codebook; 0 for single codes
-target=${target:-words}      # target text: words, intent_words, intent, scenario
-token_type=${token_type:-bpe} # units of the target: char, word, bpe
+target=words         # target text: words, intent_words, intent, scenario
+token_type=bpe       # units of the target: char, word, bpe
 nbpe=200             # number of units, for bpe
 train_config=        # model and training
 train_args=          # further options of training
@@ -43,8 +43,14 @@ whole_numbers nj inference_nj ngpu src_nbpe nbpe
 names_of_sets train_set valid_set test_sets
 [[ -n $train_config ]] || fail "--train_config is not given."
 files train_config inference_config parallel
-[[ $input =~ ^(codes|audio)$ ]] || fail "--input is codes or audio, not '$input'."
-[[ $task != mt || $input != audio ]] || task=asr # ESPnet's translation task reads no audio
+one_of input codes audio
+one_of target words intent_words intent scenario
+one_of token_type char word bpe
+[[ $codebooks =~ ^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$ ]] ||
+    fail "--codebooks '$codebooks' is not a list such as 1, 1-8 or 1,3-4."
+[[ $src_nbpe == 0 || $codebooks != *[,-]* ]] ||
+    fail "--src_nbpe learns a BPE over one codebook, not over '$codebooks'."
+[[ $TASK != mt || $input != audio ]] || TASK=asr # ESPnet's translation task reads no audio
 train_words=()
 split_words train_args "$train_args" train_words
 read -ra tests <<<"$test_sets"
@@ -92,7 +98,7 @@ inputs=$dumpdir/inputs/$name
 units=$token_type
 [[ $token_type != bpe ]] || units="bpe$nbpe"
 token_dir=$inputs/$units
-exp=$expdir/${task:?mt, asr or slu}_${tag:-$(basename "$train_config" .yaml)_${name}_$units}
+exp=$expdir/${TASK:?mt, asr or slu}_${tag:-$(basename "$train_config" .yaml)_${name}_$units}
 stats=$exp/stats
 decode_dir=$exp/decode
 folders "$inputs" "$exp"
@@ -131,7 +137,7 @@ options=(--token_type "$token_type" --token_list "$token_dir/tokens.txt")
 [[ $token_type != bpe ]] || options+=(--bpemodel "$token_dir/bpe.model")
 if [[ $input == audio ]]; then
     stream=wav.scp,speech,sound
-elif [[ $task == mt ]]; then
+elif [[ $TASK == mt ]]; then
     stream=codes.scp,src_text,kaldi_ark
     options+=(--model discrete_asr --src_token_list "$inputs/src_tokens.txt" --src_token_type null)
 else
@@ -140,7 +146,7 @@ fi
 if [[ $input == codes && -e $inputs/codes.json ]]; then # written last in stage 2
     n=$(wc -l <"$inputs/codebooks.txt")
     options+=(--frontend code_mixture --frontend_conf "n_codebooks=$n")
-    if [[ $task == mt ]]; then
+    if [[ $TASK == mt ]]; then
         options+=(--model_conf "patch_size=$n") # this many <sos/eos> end the input: a whole frame
     else
         options+=(--frontend_conf "input_size=$(wc -l <"$inputs/src_tokens.txt")")
@@ -148,7 +154,7 @@ if [[ $input == codes && -e $inputs/codes.json ]]; then # written last in stage 
 fi
 shape=$(cut -d, -f2 <<<"$stream")_shape
 train() { # train FOLDER OPTION...
-    python -m espnet_stacodec.bin.espnet "${task}_train" --config "$train_config" \
+    python -m espnet_stacodec.bin.espnet "${TASK}_train" --config "$train_config" \
         --output_dir "$1" "${options[@]}" \
         --train_data_path_and_name_and_type "$inputs/$train_set/$stream" \
         --train_data_path_and_name_and_type "$inputs/$train_set/text,text,text" \
@@ -189,7 +195,7 @@ fi
 if begin 6 "decoding: $decode_dir"; then
     need 5 "$exp/$inference_model"
     same_inputs
-    python -m espnet_stacodec.bin.recognize --task "$task" --model "$exp/$inference_model" \
+    python -m espnet_stacodec.bin.recognize --task "$TASK" --model "$exp/$inference_model" \
         --inputs_dir "$inputs" --stream "$stream" --sets "${tests[@]}" --out_dir "$decode_dir" \
         --config "$inference_config" --nj "$inference_nj" "${cluster[@]}"
 fi

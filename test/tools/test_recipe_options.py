@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from espnet_stacodec.downstream.targets import TARGETS
+
 ROOT = Path(__file__).resolve().parents[2]
 # Stands in for Python: notes the words of `python -m ...`; what a recipe asks it is answered.
 PYTHON = """\
@@ -93,6 +95,11 @@ def copy_recipe(tmp_path: Path, name: str) -> Recipe:
 @pytest.fixture
 def codec(tmp_path: Path) -> Recipe:
     return copy_recipe(tmp_path, "librispeech/codec1")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Recipe:
+    return copy_recipe(tmp_path, "librispeech/asr2")
 
 
 SETS = ("train_960", "dev_clean", "test_clean", "test_other")
@@ -303,6 +310,51 @@ def test_options_that_no_recipe_can_use(tmp_path, name, options, sentence):
     assert said.startswith(f"run.sh: error: {sentence}")
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--target", "word"], f"--target 'word' is unknown; known are {', '.join(TARGETS)}."),
+        (["--token_type", "bp"], "--token_type 'bp' is unknown; known are char, word, bpe."),
+        (["--input", "mel"], "--input 'mel' is unknown; known are codes, audio."),
+        (["--codebooks", "1:3"], "--codebooks '1:3' is not a list such as 1, 1-8 or 1,3-4."),
+        (
+            ["--codebooks", "1-3", "--src_nbpe", "200"],
+            "--src_nbpe learns a BPE over one codebook, not over '1-3'.",
+        ),
+    ],
+)
+def test_options_that_no_reader_can_use(reader, options, sentence):
+    done = reader.run(*options)
+    assert done.returncode == 1 and not reader.calls.exists()
+    assert errors(done) == [f"run.sh: error: {sentence}"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_readers_take_every_target(reader, target):
+    options = ["--codes_dir", "a/codes", "--stage", "2", "--stop_stage", "2", "--target", target]
+    assert reader.run(*options).returncode == 0
+    assert reader.called()[0]["--target"] == [target]
+
+
+@pytest.mark.parametrize("name", ["librispeech/codec1", "librispeech/asr2", "slurp/slu1"])
+def test_the_options_that_are_known_are_those_of_the_help(tmp_path, name):
+    recipe = copy_recipe(tmp_path, name)
+    said = errors(recipe.run("--no_such", "1"))[-1]
+    known = said.rpartition("known are ")[2].rstrip(".").split()
+    lines = recipe.run("--help").stdout.splitlines()
+    helped = [line.split("--")[1].split("=")[0] for line in lines if line.startswith("  --")]
+    assert known == sorted(helped)
+
+
+def test_intents_are_recognized_as_words_unless_asked_otherwise(tmp_path):
+    recipe = copy_recipe(tmp_path, "slurp/slu1")
+    options = ["--codes_dir", "a/codes", "--stage", "3", "--stop_stage", "3"]
+    for more, inputs in (([], "a_q1_intent"), (["--target", "scenario"], "a_q1_scenario")):
+        recipe.make(f"dump/inputs/{inputs}/train/text")
+        assert recipe.run(*options, *more).returncode == 0
+        assert recipe.called()[0]["--out_dir"] == [f"dump/inputs/{inputs}/word"]
+
+
 @pytest.mark.parametrize("factors", ["0.9,1.1", "0.9, 1.1", "90%", "1 --nj 7"])
 def test_speeds_that_are_no_numbers_are_said_before_anything_runs(codec, factors):
     done = codec.run("--speed_perturb_factors", factors)
@@ -410,11 +462,6 @@ def test_modules_where_the_recipe_is_called_are_not_those_of_python(tmp_path):
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.stderr.endswith(f"{tmp_path / 'gone'}: there is no such folder.\n")
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Recipe:
-    return copy_recipe(tmp_path, "librispeech/asr2")
 
 
 def test_readers_of_codes_pass_blanks_and_quotes_on(reader):

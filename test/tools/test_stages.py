@@ -163,6 +163,8 @@ def test_an_unclosed_quote_is_said(recipe):
         ("names_of_sets", "../b", "--x: '../b' is not the name of a data set (letters, digits"),
         ("names_of_sets", "*", "--x: '*' is not the name of a data set"),
         ("names_of_sets", "  ", "--x is not given."),
+        ("one_of x a b; :", "c", "--x 'c' is unknown; known are a, b."),
+        ("one_of x a b; :", "", "--x '' is unknown; known are a, b."),
         ("names_of_sets", "-a", "--x: '-a' is not the name of a data set"),
     ],
 )
@@ -176,6 +178,7 @@ def test_values_that_an_option_cannot_have(recipe, check, value, sentence):
     ("check", "values"),
     [
         ("whole_numbers x; echo $x", {"08": "8", "0": "0", "12": "12"}),
+        ("one_of x a 'b c'; echo $x", {"a": "a", "b c": "b c"}),
         ("numbers x; echo $x", {"0.2": "0.2", "40": "40", ".5": ".5", "08": "08"}),
         ("names_of_sets x; echo $x", {"train_960": "train_960", " b.c+d-1": "b.c+d-1"}),
         ("x_sets=$x; names_of_sets x_sets; echo $x", {"a  b": "a b"}),

@@ -4,6 +4,6 @@
 # A recipe's run.sh calls this, in its own folder, with its defaults.
 set -euo pipefail
 
-task=mt
+TASK=mt
 # shellcheck source=../codes_to_text.sh
 . ../../TEMPLATE/codes_to_text.sh

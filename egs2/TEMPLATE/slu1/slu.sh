@@ -3,8 +3,7 @@
 # A recipe's run.sh calls this, in its own folder, with its defaults.
 set -euo pipefail
 
-task=slu
-target=intent
-token_type=word
+TASK=slu
+set -- --target intent --token_type word "$@"
 # shellcheck source=../codes_to_text.sh
 . ../../TEMPLATE/codes_to_text.sh
