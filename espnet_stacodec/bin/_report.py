@@ -34,12 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Write the page, and print its path."""
+    from espnet_stacodec.config import choose
     from espnet_stacodec.evaluation.report.page import write_report
     from espnet_stacodec.evaluation.report.system import System, datasets_of
     from espnet_stacodec.parallel import Workers
 
-    dataset = args.set or datasets_of(args.experiment, args.decode)[0]
     folders = [args.experiment, *args.compare]
+    dataset = args.set or datasets_of(args.experiment, args.decode)[0]
+    for folder in folders:
+        choose(dict.fromkeys(datasets_of(folder, args.decode)), dataset, f"{folder}: --set")
     files = [args.model_file, *[None] * len(args.compare)]
     systems = [
         System(folder, dataset, args.decode, args.dump_dir, file)

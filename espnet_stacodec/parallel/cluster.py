@@ -70,7 +70,7 @@ class Cluster:
         except (RuntimeError, ValueError, TypeError, OSError, ImportError) as error:
             raise ConfigError(
                 f"{self.config.where}: a cluster '{self.config.env}' cannot be started"
-                f" ({_first_reason(error)})."
+                f" ({_first_reason(error)}); change its options."
             ) from error
 
     def close(self) -> None:
@@ -114,8 +114,11 @@ class Cluster:
 
 
 def _first_reason(error: BaseException) -> str:
-    """Return the message of the error that an error came from; the others name Dask's parts."""
-    while error.__cause__ is not None:
+    """Return the message of the error that an error came from; the others name Dask's parts.
+
+    A KeyError's is only the key: what was raised from it says what is wrong.
+    """
+    while error.__cause__ is not None and not isinstance(error.__cause__, KeyError):
         error = error.__cause__
     return " ".join(str(error).split())
 

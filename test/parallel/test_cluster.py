@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cluster_work import deadly, folder, slow_at_first, squared
 
-from espnet_stacodec.errors import DataError, StageError
+from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.parallel import Workers, dispatch
 
 
@@ -17,6 +17,14 @@ def workers(tmp_path_factory) -> Iterator[Workers]:
     config.write_text("env: local\nn_workers: 2\nstart_timeout: 300\n")
     with Workers(1, cluster=config) as workers:
         yield workers
+
+
+def test_a_value_that_dask_cannot_read_is_named(tmp_path):
+    config = tmp_path / "local.yaml"
+    config.write_text("env: local\noptions: {memory_limit: lots}\n")
+    message = r"local.yaml: .* \(Could not interpret 'lots' as a byte unit\); change its options"
+    with pytest.raises(ConfigError, match=message), Workers(2, cluster=config) as workers:
+        list(workers.map(squared, [1], "squares"))
 
 
 def test_results_come_in_order_from_elsewhere(workers):

@@ -11,10 +11,12 @@ import pytest
 import soundfile
 from matplotlib import image as plt_image
 
+from espnet_stacodec.bin import stacodec
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
 from espnet_stacodec.evaluation.report.page import MAX_BYTES, ranking_key, shared_utterances
 from espnet_stacodec.evaluation.report.system import System
+from espnet_stacodec.fileio.files import write_text
 
 
 def test_the_page_needs_nothing_from_elsewhere(pages):
@@ -61,6 +63,23 @@ def test_curves_of_no_utterances_are_refused(systems, tmp_path, number):
 
     with Workers(1) as workers, pytest.raises(ConfigError, match=rf"curve_utterances {number} is"):
         write_report(systems[:1], tmp_path / "page.html", workers, number)
+
+
+def test_a_set_that_was_not_decoded_is_said_with_those_that_were(tmp_path):
+    for name in ("a", "b"):
+        write_text(tmp_path / name / "decode" / "results.json", '{"sets": {"dev": {}, "test": {}}}')
+    write_text(tmp_path / "c" / "decode" / "results.json", '{"sets": {"dev": {}}}')
+    for options, said in (
+        (["a", "--set", "devel"], "a: --set 'devel' is unknown; known are dev, test."),
+        (
+            ["a", "--compare", "b", "c", "--set", "test"],
+            "c: --set 'test' is unknown; known are dev.",
+        ),
+    ):
+        paths = [str(tmp_path / word) if word in "abc" else word for word in options]
+        with pytest.raises(SystemExit) as end:
+            stacodec.main(["report", *paths])
+        assert str(end.value).endswith(f"{tmp_path}/{said}")
 
 
 def test_the_chosen_span_the_range():
