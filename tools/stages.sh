@@ -56,6 +56,15 @@ files() {
     done
 }
 
+# checkpoint_name NAME...: these options are names of files in the experiment, where they are given.
+checkpoint_name() {
+    local name
+    for name; do
+        [[ ${!name} != */* ]] ||
+            fail "--$name is the name of a checkpoint in the experiment, not '${!name}'."
+    done
+}
+
 # names_of_sets NAME...: these options name a data set, or several where they end in _sets; the names
 # become parts of file names. They are then separated by one blank, whatever they were separated by.
 names_of_sets() {

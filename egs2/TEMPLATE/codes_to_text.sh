@@ -26,7 +26,7 @@ nbpe=200             # number of units, for bpe
 train_config=        # model and training
 train_args=          # further options of training
 inference_config=conf/decode.yaml
-inference_model=valid.acc.best.pth
+inference_model=     # checkpoint of stage 6, e.g. 10epoch.pth; valid.acc.best.pth if empty
 tag=                 # name of the experiment; derived from input and configuration if empty
 train_set=
 valid_set=
@@ -43,6 +43,7 @@ whole_numbers nj inference_nj ngpu src_nbpe nbpe
 names_of_sets train_set valid_set test_sets
 [[ -n $train_config ]] || fail "--train_config is not given."
 files train_config inference_config parallel
+checkpoint_name inference_model
 one_of input codes audio
 one_of target words intent_words intent scenario
 one_of token_type char word bpe
@@ -100,7 +101,9 @@ units=$token_type
 token_dir=$inputs/$units
 exp=$expdir/${TASK:?mt, asr or slu}_${tag:-$(basename "$train_config" .yaml)_${name}_$units}
 stats=$exp/stats
-decode_dir=$exp/decode
+model=$exp/${inference_model:-valid.acc.best.pth}
+# What another checkpoint gives has its name.
+decode_dir=$exp/decode${inference_model:+_${inference_model%.pth}}
 folders "$inputs" "$exp"
 
 if begin 1 "codes: ${codes_dir:-none, audio is read}" && [[ $input == codes ]]; then
@@ -193,9 +196,9 @@ if begin 5 "training: $exp"; then
         2>&1 | tee -a "$exp/train.log"
 fi
 if begin 6 "decoding: $decode_dir"; then
-    need 5 "$exp/$inference_model"
+    need 5 "$model"
     same_inputs
-    python -m espnet_stacodec.bin.recognize --task "$TASK" --model "$exp/$inference_model" \
+    python -m espnet_stacodec.bin.recognize --task "$TASK" --model "$model" \
         --inputs_dir "$inputs" --stream "$stream" --sets "${tests[@]}" --out_dir "$decode_dir" \
         --config "$inference_config" --nj "$inference_nj" "${cluster[@]}"
 fi
@@ -203,6 +206,6 @@ if begin 7 "scores: $decode_dir"; then
     texts=("${tests[@]/#/$decode_dir/}")
     need 6 "${texts[@]/%//text}"
     python -m espnet_stacodec.bin.score --inputs_dir "$inputs" --decode_dir "$decode_dir" \
-        --train_set "$train_set" --sets "${tests[@]}" --target "$target" --title "$exp"
+        --train_set "$train_set" --sets "${tests[@]}" --target "$target" --title "$model"
     echo "run.sh: scores: $(absolute "$decode_dir/RESULTS.md")"
 fi

@@ -294,6 +294,7 @@ ERRORS = [
     (["--train_args", "'--x"], "--train_args has an unclosed quote: '--x"),
     (["--train_config", "conf/train_cii.yaml"], "--train_config: there is no file /"),
     (["--parallel", "conf/parallel/slrum.yaml"], "--parallel: there is no file /"),
+    (["--inference_model", "exp/a.pth"], "--inference_model is the name of a checkpoint in the"),
     (["--dumpdir", "a,b"], "the folder 'a,b"),
     (["--tag", "a,b"], "the folder '"),
 ]
@@ -510,6 +511,24 @@ def test_readers_of_another_training_set_take_nothing_of_the_first(reader):
         assert reader.run(*options, *more).returncode == 0
         folders += reader.called()[0]["--out_dir"]
     assert folders == ["dump/inputs/a_q1_words", "dump/inputs/a_q1_words_train_960"]
+
+
+def test_readers_keep_the_results_of_two_checkpoints_apart(reader):
+    exp = "exp/mt_x"
+    options = ["--codes_dir", "a/codes", "--tag", "x", "--stage", "6", "--test_sets", "test"]
+    for more, name, folder in (
+        ([], "valid.acc.best.pth", "decode"),
+        (
+            ["--inference_model", "valid.loss.ave.pth"],
+            "valid.loss.ave.pth",
+            "decode_valid.loss.ave",
+        ),
+    ):
+        reader.make(f"{exp}/{name}", f"{exp}/{folder}/test/text")
+        assert reader.run(*options, *more).returncode == 0
+        recognize, score = reader.called()
+        assert recognize["--model"] == score["--title"] == [f"{exp}/{name}"]
+        assert recognize["--out_dir"] == score["--decode_dir"] == [f"{exp}/{folder}"]
 
 
 def test_readers_keep_the_codes_of_two_checkpoints_apart(reader):

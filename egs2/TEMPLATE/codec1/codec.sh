@@ -69,8 +69,7 @@ for name in ssl_config train_config; do
     [[ -n ${!name} || ($name == ssl_config && -n $semantic_tokens) ]] || fail "--$name is not given."
 done
 files train_config parallel
-[[ $inference_model != */* ]] ||
-    fail "--inference_model is the name of a checkpoint in the experiment, not '$inference_model'."
+checkpoint_name inference_model
 data_words=() train_words=() factors=() metric_words=()
 split_words local_data_opts "$local_data_opts" data_words
 for name in "${RECIPE_OPTIONS[@]}"; do data_words+=("--$name" "${!name}"); done
