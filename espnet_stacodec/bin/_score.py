@@ -66,7 +66,7 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
 
 def scoring_of(args: argparse.Namespace, device: str) -> "tuple[list[str], Recognition | None]":
     """Return the families of metrics and the recognizer, on a device, that the options ask for."""
-    from espnet_stacodec.evaluation.metrics import choose_families
+    from espnet_stacodec.evaluation.families import choose_families
     from espnet_stacodec.evaluation.words import recognition_of
 
     recognition = recognition_of(args.recognizer, args.recognizer_config, args.normalizer, device)

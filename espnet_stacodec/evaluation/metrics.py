@@ -6,10 +6,9 @@
 import dataclasses
 import functools
 import importlib.metadata
-import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 import fast_bss_eval
 import numpy as np
@@ -17,9 +16,9 @@ from pesq import PesqError, pesq
 from pystoi import stoi
 from typeguard import typechecked
 
-from espnet_stacodec.config import choose
-from espnet_stacodec.errors import ConfigError, DataError
+from espnet_stacodec.errors import DataError
 from espnet_stacodec.evaluation import learned, pitch, spectral
+from espnet_stacodec.evaluation.families import PACKAGES, choose_families
 
 SAMPLE_RATE = 16000
 SI_SDR_LIMIT_DB = 100
@@ -50,17 +49,10 @@ class Family:
     Attributes:
         compute: Returns the values of `metrics` by key, of reference and estimate (N,).
         metrics: By key.
-        package: The module that computes them, where not every installation has it.
     """
 
     compute: Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
     metrics: Mapping[str, Metric]
-    package: str = ""
-
-    @property
-    def is_installed(self) -> bool:
-        """Whether it can be computed here."""
-        return not self.package or importlib.util.find_spec(self.package) is not None
 
 
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -156,12 +148,10 @@ FAMILIES: dict[str, Family] = {
             "f0_rmse_cents": Metric("F0 RMSE (cents)", 0, False),
             "vuv_error": Metric("voicing error (%)", 1, False),
         },
-        "pyworld",
     ),
     "speaker": Family(
         learned.speaker_similarity,
         {"speaker_similarity": Metric("speaker similarity", 3)},
-        "resemblyzer",
     ),
     "dnsmos": Family(
         learned.dnsmos,
@@ -169,31 +159,11 @@ FAMILIES: dict[str, Family] = {
             "dnsmos": Metric("DNSMOS", 2),
             "dnsmos_original": Metric("DNSMOS of the originals", 2, None),
         },
-        "speechmos",
     ),
 }
 METRICS: dict[str, Metric] = {
     key: metric for family in FAMILIES.values() for key, metric in family.metrics.items()
 }
-
-
-@typechecked
-def choose_families(names: Sequence[str] | None) -> list[str]:
-    """Return the families of metrics to compute: those named, or all that are installed.
-
-    Raises:
-        ConfigError: If one is unknown or not installed.
-    """
-    if names is None:
-        return [name for name, family in FAMILIES.items() if family.is_installed]
-    for name in names:
-        family = choose(FAMILIES, name, "--metrics:")
-        if not family.is_installed:
-            raise ConfigError(
-                f"--metrics: {name} needs the package {family.package}, which is not installed;"
-                " pip install 'espnet_stacodec[scores]'."
-            )
-    return list(dict.fromkeys(names))
 
 
 @typechecked
@@ -226,6 +196,5 @@ def score(
 def versions(families: tuple[str, ...]) -> dict[str, str]:
     """Return the versions of the packages that compute families of metrics."""
     packages = {"pesq", "pystoi", "fast-bss-eval", "torchaudio"}
-    optional = {"f0": "pyworld", "speaker": "resemblyzer", "dnsmos": "speechmos"}
-    packages |= {optional[name] for name in families if name in optional}
+    packages |= {package for name in families if (package := PACKAGES[name])}
     return {name: importlib.metadata.version(name) for name in sorted(packages)}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ModelError
@@ -18,32 +17,40 @@ Recognizer = Callable[[np.ndarray], str]
 
 
 @typechecked
+def check_recognizer(source: Path) -> None:
+    """Raise ModelError unless a path may be that of a recognizer, without loading it.
+
+    Args:
+        source: A folder that `transformers` loads (with config.json), e.g. of a Whisper or CTC
+            model; a checkpoint of ESPnet (.pth) with its config.yaml beside it; or a packed ESPnet
+            model (.zip).
+    """
+    espnet = source.is_file() and source.suffix in (".pth", ".zip")
+    if not espnet and not (source / "config.json").is_file():
+        raise ModelError(
+            f"{source}: not a recognizer: neither a folder with a config.json (transformers), nor"
+            " a checkpoint .pth or a packed model .zip (ESPnet)."
+        )
+
+
+@typechecked
 def open_recognizer(
     source: Path, options: Mapping[str, Any] | None = None, device: str = "cpu"
 ) -> Recognizer:
     """Return a function that recognizes a (N,) float signal at 16 kHz.
 
     Args:
-        source: A folder that `transformers` loads (with config.json), e.g. of a Whisper or CTC
-            model; a checkpoint of ESPnet (.pth) with its config.yaml beside it; or a packed ESPnet
-            model (.zip).
+        source: As for `check_recognizer`.
         options: Of decoding: arguments of `generate`, e.g. language, for `transformers`; of
             ESPnet's `Speech2Text`, e.g. beam_size and ctc_weight.
         device: Where to compute.
 
     Raises:
-        ModelError: If it is none of these, or cannot be loaded.
+        ModelError: If it is none, or cannot be loaded.
     """
     given = dict(options or {})
-    if (source / "config.json").is_file():
-        build: Callable[[Path, dict[str, Any], str], Recognizer] = _open_transformers
-    elif source.is_file() and source.suffix in (".pth", ".zip"):
-        build = _open_espnet
-    else:
-        raise ModelError(
-            f"{source}: not a recognizer: neither a folder with a config.json (transformers), nor"
-            " a checkpoint .pth or a packed model .zip (ESPnet)."
-        )
+    check_recognizer(source)
+    build = _open_transformers if source.is_dir() else _open_espnet
     try:
         return build(source, given, device)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -52,6 +59,7 @@ def open_recognizer(
 
 
 def _open_transformers(source: Path, options: dict[str, Any], device: str) -> Recognizer:
+    import torch
     from transformers import pipeline
 
     recognize = pipeline(

@@ -1,5 +1,6 @@
 """Metrics: identical signals, worse ones, and where they are not defined."""
 
+import importlib.util
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.evaluation import metrics
+from espnet_stacodec.evaluation.families import PACKAGES, choose_families
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +78,16 @@ def test_shifted_inverted_and_scaled_signals(speech):
 
 def test_families_that_are_not_there():
     with pytest.raises(ConfigError, match="--metrics: 'speed' is unknown; known are pesq, stoi"):
-        metrics.choose_families(["speed"])
-    assert metrics.choose_families(["stoi", "pesq", "stoi"]) == ["stoi", "pesq"]
+        choose_families(["speed"])
+    assert choose_families(["stoi", "pesq", "stoi"]) == ["stoi", "pesq"]
+    assert list(PACKAGES) == list(metrics.FAMILIES)
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: None)
-    assert metrics.choose_families(None) == FAMILIES
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert choose_families(None) == FAMILIES
     with pytest.raises(ConfigError, match=r"speaker needs the package resemblyzer.*\[scores\]"):
-        metrics.choose_families(["speaker"])
+        choose_families(["speaker"])
 
 
 def test_more_noise_is_worse_by_every_metric(speech):

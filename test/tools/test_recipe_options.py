@@ -18,6 +18,7 @@ PYTHON = """\
 #!/usr/bin/env bash
 case $* in
     *device_count*) echo "$GPUS"; exit ;;
+    *bin.check_scoring*) exit ;;
     *--print_tag*) echo "toy$(sed -n 's/.*--tag_suffix \\([^ ]*\\) .*/\\1/p' <<<"$*")"; exit ;;
 esac
 [[ $1 != -c ]] || exec %s "$@"
@@ -362,6 +363,21 @@ def test_speeds_that_are_no_numbers_are_said_before_anything_runs(codec, factors
     assert done.returncode == 1 and not codec.calls.exists()
     (said,) = errors(done)
     assert said.startswith("run.sh: error: --speed_perturb_factors: '")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--metrics", "pesq speed"], "--metrics: 'speed' is unknown; known are pesq, stoi,"),
+        (["--recognizer", "gone"], "gone: not a recognizer: neither a folder with a config.json"),
+    ],
+)
+def test_scores_that_cannot_be_had_are_said_before_anything_runs(codec, options, sentence):
+    (codec.calls.parent / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    done = codec.run(*options)
+    assert done.returncode == 1
+    (said,) = errors(done)
+    assert said.startswith(f"check_scoring.py: error: {sentence}")
 
 
 @pytest.mark.parametrize("option", [["--train_minutes", "7.5"], ["--train_steps", "0700"]])

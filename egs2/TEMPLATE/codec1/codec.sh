@@ -81,6 +81,8 @@ for factor in "${factors[@]}"; do
         fail "--speed_perturb_factors: '$factor' is not a speed; give numbers with blanks between, as" \
             "\"0.9 1.0 1.1\"."
 done
+scoring=(${recognizer:+--recognizer "$recognizer"} ${metrics:+--metrics "${metric_words[@]}"})
+((${#scoring[@]} == 0)) || python -m espnet_stacodec.bin.check_scoring "${scoring[@]}" || exit 1
 
 read -ra tests <<<"$test_sets"
 # A development set may be the test set: each set is made once.
@@ -186,8 +188,7 @@ if begin 6 "decoding and scores: $decode_dir"; then
     need_own_gpus
     python -m espnet_stacodec.bin.decode "${model[@]}" --dump_dir "$dumpdir/raw" \
         --semantic_dir "$semantic_dir" --sets "${tests[@]}" --out_dir "$decode_dir" \
-        --nj "$inference_nj" --ngpu "$ngpu" "${cluster[@]}" ${recognizer:+--recognizer "$recognizer"} \
-        ${metrics:+--metrics "${metric_words[@]}"}
+        --nj "$inference_nj" --ngpu "$ngpu" "${cluster[@]}" "${scoring[@]}"
     python -m espnet_stacodec.bin.stacodec report "$exp" --set "${tests[0]}" \
         --decode "$(basename "$decode_dir")" ${inference_model:+--model_file "$inference_model"} \
         --dump_dir "$dumpdir/raw" --nj "$inference_nj" >/dev/null
