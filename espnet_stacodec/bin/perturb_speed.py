@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_stacodec.bin import _cli
-from espnet_stacodec.data_prep.speed_perturbation import perturb_set
+from espnet_stacodec.data_prep.speed_perturbation import check_speeds, perturb_set
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -19,6 +19,11 @@ def get_parser() -> argparse.ArgumentParser:
         "--factors", type=float, nargs="+", required=True, help="e.g. 0.9 1.0 1.1; 1 is the set"
     )
     parser.add_argument("--fs", type=int, default=16000, help="of the set (Hz)")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="make nothing; fail unless the copies in out_dir are of these speeds",
+    )
     _cli.add_worker_arguments(parser)
     return parser
 
@@ -29,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _work(args: argparse.Namespace) -> None:
+    if args.check:
+        check_speeds(args.out_dir, args.factors)
+        return
     with _cli.workers(args) as workers:
         perturb_set(args.data_dir, args.out_dir, args.factors, args.fs, workers)
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from typeguard import typechecked
 
+from espnet_stacodec.config import load_yaml
 from espnet_stacodec.data_prep.audio_rules import AudioRules
 from espnet_stacodec.data_prep.format_audio import format_set
-from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.errors import ConfigError, StageError
 from espnet_stacodec.fileio.data_dir import DataDir
-from espnet_stacodec.fileio.files import read_scp, write_scp
-from espnet_stacodec.fileio.provenance import Provenance
+from espnet_stacodec.fileio.files import read_scp, require, write_scp
+from espnet_stacodec.fileio.provenance import PROVENANCE_NAME, Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.parallel import Workers
 
@@ -58,6 +59,24 @@ def perturb_set(
     out_dir = Path(out_dir)
     with exclusive(out_dir):
         return _perturb_set(data_dir, out_dir, rules, workers or Workers(1))
+
+
+@typechecked
+def check_speeds(out_dir: Path | str, factors: Sequence[float]) -> None:
+    """Raise StageError unless the copies of a set are of these speeds, which no name says.
+
+    Args:
+        out_dir: Folder that `perturb_set` made.
+        factors: Speeds.
+    """
+    there = load_yaml(require(Path(out_dir) / PROVENANCE_NAME, "stage 2"))
+    before = there["configuration"]["factors"]
+    if sorted(before) != sorted(factors):
+        made, asked = (" ".join(f"{factor:g}" for factor in part) for part in (before, factors))
+        raise StageError(
+            f"{out_dir}: it has copies of the speeds {made}, not of {asked}; run stage 2 again,"
+            " which makes them, or give --speed_perturb_factors as they are."
+        )
 
 
 def _perturb_set(

@@ -49,6 +49,19 @@ def test_copies_are_faster_and_higher(formatted, tmp_path):
     assert data.wav["a-1"] == DataDir.read(formatted).wav["a-1"]
 
 
+def test_copies_of_other_speeds_are_said(formatted, tmp_path):
+    out = tmp_path / "raw_sp"
+    options = ["--data_dir", str(formatted), "--out_dir", str(out), "--check", "--factors"]
+    with pytest.raises(SystemExit, match="provenance.yaml: not there; run stage 2 first"):
+        command.main([*options, "0.9"])
+    perturb_set(formatted, out, [0.9, 1.0])
+    command.main([*options, "1", ".9"])
+    sentence = f"{out}: it has copies of the speeds 0.9 1, not of 0.9 1.1; run stage 2 again"
+    with pytest.raises(SystemExit, match=sentence):
+        command.main([*options, "0.9", "1.1"])
+    assert set(DataDir.read(out).wav) == {"a-1", "sp0.9-a-1"}
+
+
 def test_what_is_made_is_kept_and_other_factors_are_added(formatted, tmp_path):
     out = tmp_path / "raw_sp"
     made = Path(perturb_set(formatted, out, [0.9]).wav["sp0.9-a-1"]).stat().st_mtime_ns

@@ -365,6 +365,21 @@ def test_speeds_that_are_no_numbers_are_said_before_anything_runs(codec, factors
     assert said.startswith("run.sh: error: --speed_perturb_factors: '")
 
 
+def test_copies_are_looked_at_where_they_are_first_used(codec):
+    exp = make_all(codec, "dump", "exp", "train_sta_toy_sp")
+    codec.make("dump/raw/train_960_sp/wav.scp", "dump/semantic/toy/train_960_sp/semantic.scp")
+    codec.make(*(f"exp/codec_stats_toy_sp/{part}/audio_shape" for part in ("train", "valid")))
+    for stage in ("2", "3", "4", "5"):
+        options = ["--stage", stage, "--stop_stage", stage, "--speed_perturb_factors", "0.9 1.1"]
+        done = codec.run(*options)
+        assert done.returncode == 0, done.stderr
+        (speeds,) = (call for call in codec.called() if call[""] == ["perturb_speed"])
+        assert speeds["--factors"] == ["0.9", "1.1"]
+        assert speeds["--out_dir"] == ["dump/raw/train_960_sp"]
+        assert ("--check" in speeds) == (stage != "2")
+    assert codec.called()[-1]["--output_dir"] == [exp]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -122,6 +122,12 @@ codes_dir=$exp/codes$other_model
 archive=$exp$other_model.zip
 folders "$dumpdir" "$exp"
 
+# other_speeds OPTION...: makes copies of the training set, or looks (--check) whether those that are
+# there, under a name that does not say so, are of these speeds.
+other_speeds() {
+    [[ -z $sp ]] || python -m espnet_stacodec.bin.perturb_speed --factors "${factors[@]}" \
+        --data_dir "$dumpdir/raw/$train_set" --out_dir "$dumpdir/raw/$train_set$sp" "$@"
+}
 if begin 1 "data preparation"; then
     local/data.sh --train_set "$train_set" --valid_set "$valid_set" --test_sets "$test_sets" \
         "${data_words[@]}"
@@ -135,15 +141,12 @@ if begin 2 "format and filter audio"; then
             --out_dir "$dumpdir/raw/$name" --min_seconds "$min_seconds" \
             --max_seconds "$max_seconds" --nj "$nj" "${cluster[@]}" "${commands[@]}"
     done
-    if [[ -n $sp ]]; then
-        python -m espnet_stacodec.bin.perturb_speed --data_dir "$dumpdir/raw/$train_set" \
-            --out_dir "$dumpdir/raw/$train_set$sp" --factors "${factors[@]}" --nj "$nj" \
-            "${cluster[@]}"
-    fi
+    other_speeds --nj "$nj" "${cluster[@]}"
 fi
 if begin 3 "semantic tokens: $tokens_name"; then
     need 2 "${raw_lists[@]}"
     need_own_gpus
+    other_speeds --check
     python -m espnet_stacodec.bin.extract_semantic "${token_options[@]}" --tag_suffix "$other_set" \
         --dump_dir "$dumpdir/raw" --train_set "$train_set" --sets "${all_sets[@]}" \
         --out_dir "$dumpdir/semantic" --nj "$nj" --ngpu "$ngpu" "${cluster[@]}" \
@@ -162,6 +165,7 @@ done
 if begin 4 "statistics: $stats"; then
     need 2 "${raw_lists[@]}"
     need 3 "${token_lists[@]}" "${feature_lists[@]}"
+    other_speeds --check
     python -m espnet_stacodec.bin.train "${train_options[@]}" --output_dir "$stats" \
         --collect_stats true --num_workers "$nj" "${train_words[@]}"
 fi
@@ -169,6 +173,7 @@ if begin 5 "training: $exp"; then
     need 3 "${token_lists[@]}" "${feature_lists[@]}"
     need 4 "$stats"/{train,valid}/audio_shape
     need_gpus
+    other_speeds --check
     mkdir -p "$exp"
     train_options+=(--train_shape_file "$stats/train/audio_shape"
         --valid_shape_file "$stats/valid/audio_shape" --ngpu "$ngpu" --num_nodes "$num_nodes"
