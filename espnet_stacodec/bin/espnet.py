@@ -8,6 +8,7 @@ import argparse
 import importlib
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 from espnet_stacodec.bin import _cli
 from espnet_stacodec.parallel import end_with
@@ -34,7 +35,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.end_with is not None:
         end_with(args.end_with)
     with _cli.errors_in_one_sentence(f"{parser.prog} {args.command}"):
-        importlib.import_module(name).main(args.options)
+        module = importlib.import_module(name)
+        if args.command.endswith("_train"):
+            _check_training(module.get_parser().parse_args(args.options))
+        module.main(args.options)
+
+
+def _check_training(options: argparse.Namespace) -> None:
+    """Raise ConfigError if a training would go on with another model than that of its folder."""
+    from espnet_stacodec.tasks.started_experiment import check_started
+
+    # ESPnet drops the frontend where the data are features.
+    features = getattr(options, "input_size", None) is not None
+    as_written: dict[str, Any] = {"frontend": None, "frontend_conf": {}} if features else {}
+    if options.output_dir is not None and not options.collect_stats:
+        check_started(options, as_written)
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ class STACodecTask(GANCodecTask):
             args.dist_backend = "cpu:gloo,cuda:nccl" if args.ngpu > 0 else "gloo"
         codec_conf = with_tokenizer(args)
         if not args.collect_stats:
-            check_started(args, codec_conf)
+            check_started(args, {"codec_conf": codec_conf})
         is_first = not args.distributed or not get_rank(args.dist_rank, args.dist_launcher)
         with contextlib.ExitStack() as stack:
             if is_first:

@@ -1,4 +1,4 @@
-"""A started experiment goes on as it began: another codec, task or data is another experiment.
+"""A started experiment goes on as it began: another model, task or data is another experiment.
 
 ESPnet writes config.yaml before it loads the checkpoint. Without this check an edited
 configuration would replace the one that belongs to the finished weights.
@@ -14,11 +14,16 @@ from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ConfigError
 from espnet_stacodec.pretrained.experiment import CONFIG_NAME
 
-# Codec and task, data, and what the saved states of the optimizers belong to. All others may
-# change: max_epoch, batch_size, num_workers, log_interval, learning rates, ...
+# The network of a codec, or of a task that reads codes.
+PARTS = ("codec", "frontend", "normalize", "preencoder", "encoder", "postencoder", "decoder")
+# It, the data, and what the saved states of the optimizers belong to. All others may change:
+# max_epoch, batch_size, num_workers, log_interval, learning rates, ...
 FIXED_KEYS = (
-    "codec",
-    "codec_conf",
+    *(key for part in PARTS for key in (part, f"{part}_conf")),
+    "model",
+    "ctc_conf",
+    "joint_net_conf",
+    "input_size",
     "iterator_type",
     "chunk_length",
     "train_data_path_and_name_and_type",
@@ -33,12 +38,12 @@ FIXED_KEYS = (
 MAY_CHANGE = "max_epoch, batch_size, num_workers, log_interval, optim_conf and the like"
 
 
-def check_started(args: argparse.Namespace, codec_conf: Mapping[str, Any]) -> None:
+def check_started(args: argparse.Namespace, completed: Mapping[str, Any]) -> None:
     """Compare a training's options with those that its experiment was started with.
 
     Args:
         args: ESPnet's options.
-        codec_conf: `args.codec_conf`, completed with the properties of the tokenizer.
+        completed: Those of them that more is added to than was given, as config.yaml has them.
 
     Raises:
         ConfigError: If weights are there, and a key that they depend on has another value.
@@ -48,7 +53,7 @@ def check_started(args: argparse.Namespace, codec_conf: Mapping[str, Any]) -> No
     if not config.exists() or not any(folder.glob("*.pth")):
         return
     there = load_yaml(config)
-    now = vars(args) | {"codec_conf": codec_conf}
+    now = vars(args) | dict(completed)
     differences = [
         f"{name} ({_shown(before)} there, {_shown(after)} now)"
         for key in FIXED_KEYS
