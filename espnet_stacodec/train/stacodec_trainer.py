@@ -200,7 +200,7 @@ def _checked(options: STACodecTrainerOptions) -> STACodecTrainerOptions:
     Raises:
         ConfigError: If one has a value that cannot be trained with.
     """
-    if options.ema_decay is None or not 0 <= options.ema_decay < 1:  # null in a configuration
+    if not 0 <= options.ema_decay < 1:
         raise ConfigError(
             f"--ema_decay {options.ema_decay} is not in [0, 1); 0 keeps no average, and the"
             " published one is 0.99."

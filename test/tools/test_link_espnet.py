@@ -103,7 +103,7 @@ def test_a_linked_recipe_has_the_environment_of_the_plugin(espnet, tmp_path):
     parts = ("setup.py", "tools/constraints.txt", "tools/overrides.txt")
     made_of = b"".join((plugin / part).read_bytes() for part in parts)
     stamp = subprocess.run(["cksum"], input=made_of, capture_output=True, check=True).stdout
-    (plugin / ".venv" / "setup-stamp").write_bytes(stamp)
+    (plugin / ".venv" / "setup-stamp").write_text(f"{stamp.decode().strip()} {plugin}\n")
     subprocess.run([plugin / "tools" / "link_espnet.sh", espnet], check=True)
     before = tree(espnet)
     # As from a shell that went there: the folder's name is then the link's.

@@ -88,6 +88,6 @@ def test_the_average_is_validated_saved_and_goes_on_after_a_resume(
 
 
 def test_a_decay_that_keeps_nothing_or_all(toy_task, tmp_path):
-    for decay in (1.0, -0.1, None):
-        with pytest.raises(ConfigError, match=f"--ema_decay {decay} is not in"):
+    for decay, wrong in ((1.0, "is not in"), (-0.1, "is not in"), (None, "is no number")):
+        with pytest.raises(ConfigError, match=f"ema_decay {decay} {wrong}"):
             toy_task.train(tmp_path / "exp", ema_decay=decay)

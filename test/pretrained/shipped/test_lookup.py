@@ -1,6 +1,5 @@
 """Shipped codecs by name: in Python, on the command line, in ESPnet's configurations."""
 
-import io
 import shutil
 import subprocess
 import sys
@@ -71,17 +70,20 @@ def test_commands_without_a_model_use_the_shipped_one(small, noise, tmp_path, ca
     assert codec.fingerprint in capsys.readouterr().out
 
 
-def test_streams_and_the_page_use_the_one_that_streams(small, streaming_experiment, noise,
-                                                       monkeypatch):  # fmt: skip
+def test_streams_and_the_page_use_the_one_that_streams(
+    small, streaming_experiment, noise, tmp_path, monkeypatch
+):
     shutil.copytree(streaming_experiment, small.parent / lookup.STREAMING_NAME)
     wave = (noise(3200) * 2**15).astype("<i2")
 
     def piped(words: list[str], data: bytes) -> bytes:
-        target = io.BytesIO()
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(target))
-        stacodec.main(words)
-        return target.getvalue()
+        source, target = tmp_path / "source", tmp_path / "target"
+        source.write_bytes(data)
+        with source.open() as stdin, target.open("w") as stdout, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", stdin)
+            patched.setattr(sys, "stdout", stdout)
+            stacodec.main(words)
+        return target.read_bytes()
 
     codes = piped(["encode", "--stream", "-"], wave.tobytes())
     fingerprint = AudioCoding.from_pretrained(streaming_experiment).fingerprint
