@@ -28,7 +28,6 @@ READER_STAGES = ROOT / "egs2/TEMPLATE/codes_to_text.sh"
 SCRIPTS = (
     *("tools/test.sh", "tools/test_lowest.sh", ".ci/run", "tools/link_espnet.sh"),
     *("egs2/folder/codec1/run_shipped.sh", "egs2/folder/codec1/ship.sh"),
-    "egs2/librispeech/codec1/run_miniature.sh",
     "../TEMPLATE/asr2/setup.sh",
 )
 OF_THE_SYSTEM = ("find", "arecord", "aplay")
@@ -148,8 +147,10 @@ def check(command: Command) -> None:
         there = is_elsewhere(command.folder) or (command.folder / program).is_file()
         assert there, str(command)
         assert not options(words), str(command)
-    elif program.endswith("run_ablations.sh"):
+    elif program.endswith(("run_ablations.sh", "run_miniature.sh")):
         assert (command.folder / program).is_file(), str(command)
+        if program.endswith("run_miniature.sh"):
+            words = words[2:]  # behind the folders of data and teacher
         required = ("--train_set", "a", "--valid_set", "a", "--test_set", "a", "--ssl_config", "a")
         check_parser(parser_of("ablations"), required + words, command)
     else:
