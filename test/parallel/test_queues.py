@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -111,6 +112,15 @@ def test_results_that_are_lost_with_all_jobs_are_made_again(jobs, monkeypatch, c
     assert [result for result, _ in rest] == [item * item for item in range(1, 100)]
     assert "a worker has ended; its part" in caplog.text
     assert killed and rest[-1][1] not in killed
+
+
+def test_a_result_that_is_lost_is_not_waited_for():
+    """Its task had ended when it was looked at; Dask has taken that back since."""
+    lost = mock.Mock()
+    lost.done.return_value = False
+    with pytest.raises(TimeoutError):
+        dispatch._fetch(lost)
+    lost.result.assert_not_called()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
