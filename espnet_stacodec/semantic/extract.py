@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from espnet_stacodec.semantic.backends import build_upstream
 from espnet_stacodec.semantic.fit_data import FitData
 from espnet_stacodec.semantic.kmeans import KMeans
 from espnet_stacodec.semantic.token_files import (
+    SCP_NAME,
+    TokenReader,
     Utterance,
     read_tokens,
     read_utterances,
@@ -210,8 +212,10 @@ def extract(
     workers = workers or Workers(1)
     info = fit_tokenizer(config, dump_dir / train_set, out_dir, workers)
     key = (out_dir, workers.device, info.fingerprint)
+    known: dict[Utterance, TokenReader] = {}
     for name in sets:
-        tokenize = functools.partial(tokenize_set, workers, key, f"tokens of {name}")
+        compute = functools.partial(tokenize_set, workers, key, f"tokens of {name}")
+        tokenize = functools.partial(_tokenize_unknown, compute, known)
         audio = {utterance.utt_id: utterance.wav for utterance in utterances[name]}
         made = Provenance(
             __name__,
@@ -219,4 +223,24 @@ def extract(
             {"audio": audio, "tokenizer": info.fingerprint},
         )
         write_tokens(out_dir / name, utterances[name], info.fingerprint, tokenize, provenance=made)
+        known |= dict.fromkeys(utterances[name], read_tokens(out_dir / name / SCP_NAME))
     return info
+
+
+def _tokenize_unknown(
+    compute: Callable[[Sequence[Utterance]], Iterable[np.ndarray]],
+    known: Mapping[Utterance, Mapping[str, np.ndarray]],
+    utterances: Sequence[Utterance],
+) -> Iterator[np.ndarray]:
+    """Yield the tokens (T,) of each utterance, read where an earlier set has the same audio.
+
+    So has the training set, whose copies of other speeds (stage 2) make a set together with it.
+    """
+    unknown = [utterance for utterance in utterances if utterance not in known]
+    computed = iter(compute(unknown) if unknown else ())
+    for utterance in utterances:
+        if utterance in known:
+            yield known[utterance][utterance.utt_id]
+        else:
+            yield next(computed)
+    next(computed, None)  # progress bars and processes end with the iterator

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from espnet_stacodec.errors import ConfigError, DataError, TokenError
 from espnet_stacodec.fileio import parts
 from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.parallel import Workers
+from espnet_stacodec.semantic import tokenize_set
 from espnet_stacodec.semantic.extract import draw_frames, extract
 from espnet_stacodec.semantic.token_files import Utterance, read_tokens
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
@@ -68,6 +70,34 @@ def test_two_processes_write_the_same_bytes_as_one(
         with Workers(nj) as workers:
             extract(config, dump_dir, "train", SETS, "out", workers)
     assert files_of(tmp_path / "1") == files_of(tmp_path / "2")
+
+
+def test_audio_of_several_sets_is_tokenized_once(
+    config: UpstreamConfig, dump_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As copies of other speeds are in a set together with the audio that they are copies of."""
+    both = dump_dir / "both"
+    both.mkdir()
+    for name in ("wav.scp", "utt2num_samples"):
+        entries = read_scp(dump_dir / "train" / name) | read_scp(dump_dir / "test" / name)
+        write_scp(both / name, entries)
+    extract(config, dump_dir, "train", ["both"], tmp_path / "alone")
+    tokenized = []
+
+    def tokenize(*args: Any) -> np.ndarray:
+        tokenized.append(args[-1].utt_id)
+        return tokens_of(*args)
+
+    tokens_of = tokenize_set._tokens_of
+    monkeypatch.setattr(tokenize_set, "_tokens_of", tokenize)
+    extract(config, dump_dir, "train", ["train", "both"], tmp_path / "together")
+    assert sorted(tokenized) == sorted(read_scp(both / "wav.scp"))
+    alone, together = (
+        dict(read_tokens(tmp_path / out / "both" / "semantic.scp")) for out in ("alone", "together")
+    )
+    assert list(alone) == list(together)
+    for utt_id, tokens in alone.items():
+        np.testing.assert_array_equal(tokens, together[utt_id])
 
 
 def test_an_interrupted_run_goes_on_to_the_same_files(
