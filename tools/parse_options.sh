@@ -7,8 +7,9 @@
 #     . parse_options.sh
 #
 # `--stop_stage 7`, `--stop-stage 7` and `--stop_stage=7` then set stop_stage. Lower-case variables
-# that are set are the options; what does not begin with `--`, and all after a bare `--`, is left
-# in "$@". An unknown option ends the script with status 2.
+# that are set are the options; those that the environment has too, as http_proxy, only where
+# help_message has them as `--name=`. What does not begin with `--`, and all after a bare `--`, is
+# left in "$@". An unknown option ends the script with status 2.
 
 _option_error() {
     echo "$(basename "$0"): $*" >&2
@@ -16,7 +17,11 @@ _option_error() {
 }
 
 _known_options() {
-    compgen -A variable | grep -E '^[a-z][a-z0-9_]*$' | grep -vx help_message
+    local _known _exported
+    _exported=" $(compgen -A export | xargs) "
+    while read -r _known; do
+        [[ $_exported == *" $_known "* && ${help_message:-} != *"--$_known="* ]] || echo "$_known"
+    done < <(compgen -A variable | grep -E '^[a-z][a-z0-9_]*$' | grep -vx help_message)
 }
 
 while [[ ${1:-} == --* ]]; do
@@ -31,7 +36,8 @@ while [[ ${1:-} == --* ]]; do
     _name=${1#--}
     _name=${_name%%=*}
     _variable=${_name//-/_}
-    _known_options | grep -Fqx -- "$_variable" ||
+    # No pipe: grep ends at the first that it finds, and what still writes into a pipe fails.
+    grep -Fqx -- "$_variable" <<<"$(_known_options)" ||
         _option_error "unknown option --$_name; known are $(_known_options | xargs)."
     if [[ $1 == *=* ]]; then
         _value=${1#*=}

@@ -56,6 +56,14 @@ files() {
     done
 }
 
+# folders_there NAME...: the same of folders.
+folders_there() {
+    local name
+    for name; do
+        [[ -z ${!name} || -d ${!name} ]] || fail "--$name: there is no folder $(absolute "${!name}")."
+    done
+}
+
 # checkpoint_name NAME...: these options are names of files in the experiment, where they are given.
 checkpoint_name() {
     local name

@@ -47,6 +47,7 @@ checkpoint_name inference_model
 one_of input codes audio
 one_of target words intent_words intent scenario
 one_of token_type char word bpe
+[[ $token_type != bpe || $nbpe != 0 ]] || fail "--nbpe is the number of units of a BPE, not 0."
 [[ $codebooks =~ ^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$ ]] ||
     fail "--codebooks '$codebooks' is not a list such as 1, 1-8 or 1,3-4."
 [[ $src_nbpe == 0 || $codebooks != *[,-]* ]] ||
@@ -64,6 +65,8 @@ cluster=()
 given=0
 for name in codec_exp codes_dir semantic_tokens; do [[ -z ${!name} ]] || given=$((given + 1)); done
 ((given < 2)) || fail "--codec_exp, --codes_dir and --semantic_tokens exclude each other."
+# Once inputs are made, the codes may be gone.
+((stage > 1)) || folders_there codec_exp codes_dir semantic_tokens
 # Which codes: of the only codec there is, of a given one, plain tokens, or finished ones.
 if [[ $input == audio ]]; then
     name=audio
@@ -71,7 +74,8 @@ elif [[ -n $semantic_tokens ]]; then
     name=$(basename "$semantic_tokens")
     codes_dir=$dumpdir/codes/$name
 elif [[ -n $codes_dir ]]; then
-    name=$(basename "$(dirname "$codes_dir")") own=$(basename "$codes_dir")
+    own=$(realpath -m "$codes_dir") # whose parent has a name, also of "codes" or "../codes"
+    name=$(basename "$(dirname "$own")") own=$(basename "$own")
     [[ $own == codes ]] || name+=_${own#codes_} # of another checkpoint than the best one
 else
     if [[ -z $codec_exp ]]; then

@@ -1,3 +1,4 @@
+import os
 import subprocess
 from pathlib import Path
 
@@ -18,8 +19,11 @@ def script(tmp_path) -> Path:
     return path
 
 
-def call(script: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", script, *arguments], capture_output=True, text=True)
+def call(script: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
+    environment = os.environ | more
+    return subprocess.run(
+        ["bash", script, *arguments], env=environment, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,19 @@ def test_usage_errors_are_one_sentence_and_status_2(script, arguments, message):
     assert done.returncode == 2
     assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_variables_of_the_environment_are_no_options(script):
+    done = call(script, "--http_proxy", "x", http_proxy="y")
+    assert done.returncode == 2
+    assert done.stderr.startswith("recipe.sh: unknown option --http_proxy; known are ")
+    assert "http_proxy" not in done.stderr.partition("known are ")[2]
+
+
+def test_an_option_of_the_help_is_one_whatever_the_environment_has(script):
+    script.write_text(script.read_text().replace("Usage: recipe", "  --nj=4   # processes"))
+    assert call(script, "--nj", "2", nj="7").stdout.startswith("2|")
+    assert call(script, nj="7").stdout.startswith("4|")
 
 
 def test_help_prints_the_message(script):

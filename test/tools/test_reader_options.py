@@ -20,12 +20,27 @@ from espnet_stacodec.downstream.targets import TARGETS
             ["--codebooks", "1-3", "--src_nbpe", "200"],
             "--src_nbpe learns a BPE over one codebook, not over '1-3'.",
         ),
+        (["--nbpe", "0"], "--nbpe is the number of units of a BPE, not 0."),
     ],
 )
 def test_options_that_no_reader_can_use(reader, options, sentence):
     done = reader.run(*options)
     assert done.returncode == 1 and not reader.calls.exists()
     assert errors(done) == [f"run.sh: error: {sentence}"]
+
+
+@pytest.mark.parametrize("option", ["codec_exp", "codes_dir", "semantic_tokens"])
+def test_codes_that_are_not_there_are_said_before_anything_runs(reader, option):
+    done = reader.run(f"--{option}", "no such")
+    assert done.returncode == 1 and not reader.calls.exists()
+    path = reader.folder / "no such"
+    assert errors(done) == [f"run.sh: error: --{option}: there is no folder {path}."]
+
+
+def test_codes_in_this_folder_are_named_by_it(reader):
+    options = ["--codes_dir", "codes", "--stage", "2", "--stop_stage", "2"]
+    assert reader.run(*options).returncode == 0
+    assert reader.called()[0]["--out_dir"] == ["dump/inputs/asr2_q1_words"]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -47,7 +62,8 @@ def test_intents_are_recognized_as_words_unless_asked_otherwise(tmp_path):
 def test_readers_of_codes_pass_blanks_and_quotes_on(reader):
     inputs = f"{HOSTILE}/inputs/{HOSTILE}_q1_words"
     exp = f"exp {HOSTILE}/mt_{HOSTILE}"
-    reader.make(f"{inputs}/train_clean_100/text", f"{inputs}/bpe1000/tokens.txt")
+    reader.make(f"{HOSTILE}/codes/codes.json", f"{inputs}/train_clean_100/text")
+    reader.make(f"{inputs}/bpe1000/tokens.txt")
     reader.make(f"{exp}/stats/train/src_text_shape", f"{exp}/valid.acc.best.pth")
     reader.make(f"{exp}/decode/test_clean/text", f"{exp}/decode/test_other/text")
     done = reader.run(

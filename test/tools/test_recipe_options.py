@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from recipe_copies import HOSTILE, SETS, copy_recipe, errors, make_all
 
+from espnet_stacodec.data_prep.audio_rules import FASTEST, SLOWEST
+
 
 def test_blanks_and_quotes_come_through_every_stage(codec):
     exp = make_all(codec, HOSTILE, f"exp {HOSTILE}", HOSTILE)
@@ -220,6 +222,14 @@ def test_speeds_that_are_no_numbers_are_said_before_anything_runs(codec, factors
     assert done.returncode == 1 and not codec.calls.exists()
     (said,) = errors(done)
     assert said.startswith("run.sh: error: --speed_perturb_factors: '")
+
+
+@pytest.mark.parametrize("factors", ["0.9 1 1.0", "0.4 1", "1 2.01"])
+def test_speeds_that_cannot_be_made_are_said_before_anything_runs(codec, factors):
+    done = codec.run("--speed_perturb_factors", factors)
+    assert done.returncode == 1 and not codec.calls.exists()
+    sentence = f"speeds are from {SLOWEST:g} to {FASTEST:g}, each given once."
+    assert errors(done) == [f"run.sh: error: --speed_perturb_factors '{factors}': {sentence}"]
 
 
 def test_copies_are_looked_at_where_they_are_first_used(codec):

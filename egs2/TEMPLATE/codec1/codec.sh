@@ -81,6 +81,9 @@ for factor in "${factors[@]}"; do
         fail "--speed_perturb_factors: '$factor' is not a speed; give numbers with blanks between, as" \
             "\"0.9 1.0 1.1\"."
 done
+awk 'BEGIN { for (i = 1; i < ARGC; i++) if (ARGV[i] < 0.5 || ARGV[i] > 2 || seen[ARGV[i] + 0]++) exit 1 }' \
+    "${factors[@]}" ||
+    fail "--speed_perturb_factors '$speed_perturb_factors': speeds are from 0.5 to 2, each given once."
 scoring=(${recognizer:+--recognizer "$recognizer"} ${metrics:+--metrics "${metric_words[@]}"})
 ((${#scoring[@]} == 0)) || python -m espnet_stacodec.bin.check_scoring "${scoring[@]}" || exit 1
 
