@@ -121,9 +121,10 @@ def _notes(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, summary in summaries.items():
         speakers, over = summary["speakers"], summary["intervals_over"]
         if speakers and over == "utterances":
+            these = "this speaker" if speakers == 1 else f"these {speakers} speakers"
             notes.append(
-                f"{name}: the intervals hold for other utterances of these {speakers} speakers, not"
-                f" for other speakers, for which at least {FEWEST_SPEAKERS} are needed."
+                f"{name}: the intervals hold for other utterances of {these}, not for other"
+                f" speakers, for which at least {FEWEST_SPEAKERS} are needed."
             )
         for status, number in summary["statuses"].items():
             apart = "" if status in COUNTED else ", and counted apart"

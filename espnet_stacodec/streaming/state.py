@@ -67,8 +67,13 @@ class State(MutableMapping[str, torch.Tensor]):
         """Take over everything.
 
         Raises:
-            DataError: If the other one is of another codec, or another number of streams.
+            DataError: If the other one is none, or of another codec or number of streams.
         """
+        if not isinstance(other, State):
+            raise DataError(
+                f"A {type(other).__name__} is no state of a stream, which is what its `state`"
+                " returned; to begin anew, make a new stream."
+            )
         own, given = (
             (state.fingerprint, {name: tensor.shape for name, tensor in state.items()})
             for state in (self, other)

@@ -59,6 +59,9 @@ def test_few_speakers_are_a_caution(tmp_path):
     rows = [row(f"u{i}", float(i), speaker=f"s{i % 3}") for i in range(9)]
     table = write_results(tmp_path, "T", {"test": summarize(rows)})
     assert "other utterances of these 3 speakers, not for other speakers" in table
+    one = [line | {"speaker": "s0"} for line in rows]
+    table = write_results(tmp_path, "T", {"test": summarize(one)})
+    assert "other utterances of this speaker, not for other speakers" in table
     many = [line | {"speaker": f"s{i % 6}"} for i, line in enumerate(rows)]
     assert "not for other speakers" not in write_results(tmp_path, "T", {"test": summarize(many)})
 

@@ -134,6 +134,13 @@ def test_a_state_of_something_else(codec):
         assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
 
 
+@pytest.mark.parametrize("state", [{}, None, "state"])
+def test_a_state_that_is_none(codec, state):
+    stream = codec.encoder_stream()
+    with pytest.raises(DataError, match="A .* is no state of a stream, which is what"):
+        stream.state = state
+
+
 @pytest.mark.parametrize("direction", ["encoder", "decoder"])
 def test_a_push_that_was_interrupted_is_not_gone_on_from(codec, direction, monkeypatch):
     """By Ctrl-C, or for lack of memory: it has gone through some of the networks."""

@@ -109,7 +109,6 @@ def describe(system: System) -> list[tuple[str, str]]:
     """Return what a system is: names and values."""
     codec = system.codec
     made = system.provenance
-    seconds = figures.training_seconds(system)
     weights = sum(p.numel() for p in codec.generator.parameters())
     found = {
         "experiment": system.name,
@@ -118,8 +117,7 @@ def describe(system: System) -> list[tuple[str, str]]:
         "codebooks": f"{codec.n_codebooks} of {codec.codebook_sizes[0]} entries,"
         f" {codec.bits_per_second() / 1000:.2f} kbit/s",
         "parameters": f"{weights / 1e6:.2f} million",
-        "trained": f"{len(system.epochs)} epochs"
-        + ("" if seconds is None else f", {seconds / 60:.0f} minutes"),
+        "trained": length_of_training(len(system.epochs), figures.training_seconds(system)),
         "training data": system.training_set,
         "data's fingerprints": ", ".join(f"{k} {v}" for k, v in made.get("data", {}).items()),
         "seed": str(system.config.get("seed")),
@@ -128,6 +126,14 @@ def describe(system: System) -> list[tuple[str, str]]:
         "versions": ", ".join(f"{k} {v}" for k, v in made.get("versions", {}).items()),
     }
     return [(name, value) for name, value in found.items() if value]
+
+
+def length_of_training(epochs: int, seconds: float | None) -> str:
+    """Return how long a training was; "" where none is known, as without its checkpoint.pth."""
+    if not epochs:
+        return ""
+    number = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    return number if seconds is None else f"{number}, {seconds / 60:.0f} minutes"
 
 
 def configuration(system: System) -> str:

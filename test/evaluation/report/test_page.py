@@ -14,7 +14,12 @@ from matplotlib import image as plt_image
 from espnet_stacodec.bin import stacodec
 from espnet_stacodec.errors import ConfigError, DataError, StageError
 from espnet_stacodec.evaluation.report import cards, figures, labels, media, selection, versions
-from espnet_stacodec.evaluation.report.page import MAX_BYTES, ranking_key, shared_utterances
+from espnet_stacodec.evaluation.report.page import (
+    MAX_BYTES,
+    length_of_training,
+    ranking_key,
+    shared_utterances,
+)
 from espnet_stacodec.evaluation.report.system import System
 from espnet_stacodec.fileio.files import write_text
 
@@ -63,6 +68,12 @@ def test_curves_of_no_utterances_are_refused(systems, tmp_path, number):
 
     with Workers(1) as workers, pytest.raises(ConfigError, match=rf"curve_utterances {number} is"):
         write_report(systems[:1], tmp_path / "page.html", workers, number)
+
+
+def test_how_long_a_training_was_is_said_where_it_is_known():
+    assert length_of_training(1, 90.0) == "1 epoch, 2 minutes"
+    assert length_of_training(20, None) == "20 epochs"
+    assert length_of_training(0, None) == ""  # checkpoint.pth was removed: no row, not "0 epochs"
 
 
 def test_a_set_that_was_not_decoded_is_said_with_those_that_were(tmp_path):
