@@ -5,9 +5,11 @@
 """
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from espnet_stacodec.bin import _cli
@@ -34,11 +36,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"ESPnet has no command '{args.command}' in espnet2.bin.")
     if args.end_with is not None:
         end_with(args.end_with)
-    with _cli.errors_in_one_sentence(f"{parser.prog} {args.command}"):
+    said = _cli.errors_in_one_sentence(f"{parser.prog} {args.command}")
+    with said, contextlib.ExitStack() as stack:
         module = importlib.import_module(name)
         if args.command.endswith("_train"):
-            _check_training(module.get_parser().parse_args(args.options))
+            options = module.get_parser().parse_args(args.options)
+            _hold_folder(options, stack)
+            _check_training(options)
         module.main(args.options)
+
+
+def _hold_folder(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
+    """Keep other trainings from writing over this one's files until `stack` is closed.
+
+    Raises:
+        StageError: If another one is writing there.
+    """
+    from espnet2.train.distributed_utils import get_rank
+
+    from espnet_stacodec.fileio.temporaries import exclusive
+
+    # Of several processes that somebody started, one for each rank, the first one writes.
+    launcher = options.dist_launcher if options.dist_launcher == "slurm" else None
+    if options.output_dir is not None and not get_rank(options.dist_rank, launcher):
+        stack.enter_context(exclusive(Path(options.output_dir), wait=False))
 
 
 def _check_training(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from espnet_stacodec.bin import espnet
 from espnet_stacodec.fileio.files import write_scp
+from espnet_stacodec.fileio.temporaries import exclusive
 
 
 def test_a_command_runs_with_the_codec_registered():
@@ -35,8 +36,7 @@ def experiment(tmp_path, monkeypatch) -> Path:
     return tmp_path / "exp"
 
 
-def test_another_model_is_another_experiment(experiment):
-    """ESPnet writes config.yaml before it finds that the weights do not fit."""
+def options_of(experiment: Path) -> list[str]:
     options = ["mt_train", "--model", "discrete_asr", "--output_dir", str(experiment)]
     options += ["--token_type", "word", "--src_token_type", "null", "--token_list", "tokens.txt"]
     options += ["--src_token_list", "tokens.txt", "--frontend", "embed"]
@@ -48,6 +48,22 @@ def test_another_model_is_another_experiment(experiment):
         for stream in ("codes.scp,src_text,kaldi_ark", "text,text,text"):
             options += [f"--{kind}_data_path_and_name_and_type", stream]
         options += [f"--{kind}_shape_file", "shape"]
+    return options
+
+
+def test_two_trainings_do_not_write_in_one_folder(experiment):
+    with exclusive(experiment):
+        before = sorted(experiment.iterdir())
+        with pytest.raises(
+            SystemExit, match=r"exp: process \d+ on \S+ is writing here; wait until"
+        ):
+            espnet.main([*options_of(experiment), "--max_epoch", "1"])
+        assert sorted(experiment.iterdir()) == before
+
+
+def test_another_model_is_another_experiment(experiment):
+    """ESPnet writes config.yaml before it finds that the weights do not fit."""
+    options = options_of(experiment)
     espnet.main([*options, "--max_epoch", "1"])
     before = (experiment / "config.yaml").read_bytes()
     with pytest.raises(SystemExit, match=r"encoder_conf.hidden_size \(4 there, 6 now\); train"):
