@@ -254,6 +254,10 @@ def _made_before(utt_id: str, out_dir: Path, source: Path | None) -> Outcome | N
     try:
         with soundfile.SoundFile(destination) as file:
             clipped = float(file.comment.removeprefix(CLIPPED_COMMENT) or 0)
+            # Of a file that was cut off since, the header still says how long it was.
+            file.seek(file.frames - 1)
+            if len(file.read(1)) < 1:
+                return None
             return Outcome(utt_id, file.frames, clipped=clipped)
     except soundfile.LibsndfileError:
         return None

@@ -178,6 +178,11 @@ def test_a_rerun_keeps_what_is_still_right(tmp_path, dead_temporary):
     (out / "wav" / "c.flac").write_bytes(b"")  # a machine that lost power
     assert made_anew(out, lambda: format_set(data, out)) == {"c"}
 
+    whole = (out / "wav" / "c.flac").read_bytes()
+    (out / "wav" / "c.flac").write_bytes(whole[:-100])  # a copy that was interrupted
+    assert made_anew(out, lambda: format_set(data, out)) == {"c"}
+    assert (out / "wav" / "c.flac").read_bytes() == whole
+
     rules = AudioRules(min_seconds=0.4)
     assert made_anew(out, lambda: format_set(data, out, rules)) == {"b", "c"}
     assert set(DataDir.read(out).wav) == {"b", "c"}
