@@ -13,14 +13,13 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 from safetensors.numpy import save_file
 from typeguard import typechecked
 
 from espnet_stacodec.downstream.code_dir_info import FIRST_CODE, VECTORS_NAME, CodesInfo
 from espnet_stacodec.errors import TokenError, naming
-from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.arks import read_ark, write_arks
 from espnet_stacodec.fileio.data_dir import DataDir
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp, write_text
 from espnet_stacodec.fileio.provenance import Provenance
@@ -58,6 +57,16 @@ def unflatten_codes(flat: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     return codes
 
 
+def load_codes(place: str, sizes: Sequence[int]) -> np.ndarray:
+    """Return the codes (n, T) at a place `<ark>:<offset>` of a codes.scp; `sizes` of n codebooks.
+
+    Raises:
+        DataError: If they cannot be read.
+        TokenError: If they do not fit the codebooks.
+    """
+    return unflatten_codes(read_ark(place, "the codes", "make them again"), sizes)
+
+
 @typechecked
 def read_codes(scp: Path) -> tuple[dict[str, np.ndarray], CodesInfo]:
     """Return the codes (n, T) of each utterance of <folder>/<set>/codes.scp, and what they are.
@@ -68,10 +77,7 @@ def read_codes(scp: Path) -> tuple[dict[str, np.ndarray], CodesInfo]:
     """
     info = CodesInfo.read(scp.parent.parent)
     places = read_scp(scp)
-    return {
-        utt: unflatten_codes(kaldiio.load_mat(place), info.codebook_sizes)
-        for utt, place in places.items()
-    }, info
+    return {utt: load_codes(place, info.codebook_sizes) for utt, place in places.items()}, info
 
 
 @typechecked

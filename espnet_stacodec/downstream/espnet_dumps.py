@@ -20,7 +20,6 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -28,10 +27,10 @@ from typeguard import typechecked
 
 from espnet_stacodec.downstream.code_bpe import as_characters
 from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
-from espnet_stacodec.downstream.code_dirs import unflatten_codes
+from espnet_stacodec.downstream.code_dirs import load_codes
 from espnet_stacodec.downstream.inputs import prepare_inputs, read_labels
 from espnet_stacodec.errors import DataError
-from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.arks import read_ark, write_arks
 from espnet_stacodec.fileio.data_dir import write_spk2utt
 from espnet_stacodec.fileio.files import identify, read_scp, write_scp, write_text
 from espnet_stacodec.fileio.provenance import Provenance
@@ -149,7 +148,10 @@ def export_slu1(
                 f"{codes_dir / part}: there are no transcripts (text), which slu1 reads."
             )
         write_scp(folder / "transcript", {utt: words[utt] for utt in codes if words.get(utt)})
-        frames = {utt: len(kaldiio.load_mat(place)) // n for utt, place in codes.items()}
+        frames = {
+            utt: len(read_ark(place, "the codes", "make them again")) // n
+            for utt, place in codes.items()
+        }
         write_scp(folder / "feats_shape", {utt: f"{t},{dim}" for utt, t in frames.items()})
         _write_lines(folder / "feats_dim", [str(dim)])
         write_scp(folder / "feats.scp", read_scp(scp))
@@ -173,7 +175,7 @@ def _case(deduplicated: bool) -> str:
 
 def _characters(place: str, info: CodesInfo) -> str:
     """Return the codes of the only codebook as a word of as many characters."""
-    codes = unflatten_codes(kaldiio.load_mat(place), info.codebook_sizes)
+    codes = load_codes(place, info.codebook_sizes)
     return as_characters(codes[0])
 
 
@@ -185,7 +187,7 @@ def _features(
 ) -> Iterator[np.ndarray]:
     """Yield the latents (T, D) of flat codes; entries: (K, D) of each codebook."""
     for utt in utts:
-        codes = unflatten_codes(kaldiio.load_mat(places[utt]), sizes)
+        codes = load_codes(places[utt], sizes)
         yield sum_of_entries(entries, torch.from_numpy(codes)).numpy()
 
 

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 from safetensors.numpy import load_file
 from typeguard import typechecked
@@ -20,7 +19,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import choose
 from espnet_stacodec.downstream.code_bpe import CodeBPE
 from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
-from espnet_stacodec.downstream.code_dirs import flatten_codes, unflatten_codes
+from espnet_stacodec.downstream.code_dirs import flatten_codes, load_codes
 from espnet_stacodec.downstream.targets import TARGETS, Target
 from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.fileio.arks import write_arks
@@ -289,7 +288,7 @@ def _read_codes(
 ) -> Iterator[np.ndarray]:
     """Yield the codes (n, T) of the chosen codebooks of utterances."""
     for utt in utts:
-        codes = unflatten_codes(kaldiio.load_mat(places[utt]), whole.codebook_sizes)
+        codes = load_codes(places[utt], whole.codebook_sizes)
         chosen = codes[[book - 1 for book in codebooks]]
         yield deduplicate(chosen) if deduplicated else chosen
 

@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, naming
+from espnet_stacodec.fileio.arks import read_ark
 from espnet_stacodec.fileio.code_files import Codes, check_codes
 from espnet_stacodec.fileio.file_pairs import pair_files
 from espnet_stacodec.fileio.files import read_scp
@@ -139,10 +139,8 @@ def _checked(name: str, codes: np.ndarray) -> np.ndarray:
 
 
 def _load(name: str, place: str) -> np.ndarray:
-    try:
-        tokens = np.asarray(kaldiio.load_mat(place))
-    except (OSError, ValueError, AssertionError) as error:
-        raise DataError(f"{name}: the tokens cannot be read from {place} ({error}).") from error
+    with naming(name):
+        tokens = read_ark(place, "the tokens", "make them again")
     return _checked(name, tokens[None])
 
 

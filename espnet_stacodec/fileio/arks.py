@@ -5,6 +5,7 @@ last.
 """
 
 import functools
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,34 @@ from typing import Any
 import kaldiio
 import numpy as np
 
+from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio.files import atomic_write, read_scp, write_scp
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
+
+# What kaldiio raises of files that are gone, cut off, or no arks: it asserts what it expects.
+UNREADABLE = (OSError, ValueError, AssertionError, RuntimeError, EOFError, struct.error)
+
+
+def read_ark(place: str, what: str, cure: str) -> np.ndarray:
+    """Return the vector or matrix at a place `<ark>:<offset>`.
+
+    Args:
+        place: Where it begins.
+        what: Its name in the sentence of an error, e.g. "the codes".
+        cure: What to do then, e.g. "extract them again (stage 3)".
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        return np.asarray(kaldiio.load_mat(place))
+    except UNREADABLE as error:
+        # Of other errors, the messages are kaldiio's own matter, or none.
+        gone = isinstance(error, OSError) and error.strerror
+        reason = gone or "the file is cut off, or no ark"
+        raise DataError(f"{what} cannot be read from {place} ({reason}); {cure}.") from error
 
 
 def write_arks(
@@ -40,7 +65,7 @@ def write_arks(
     arks = {part.number: _ark(scp, part) for part in parts}
     with exclusive(scp.parent):
         for part in parts:
-            if not arks[part.number].exists():
+            if not _is_whole(arks[part.number], part):
                 part.path.unlink(missing_ok=True)
         surplus = set(scp.parent.glob(f"{scp.stem}.*.ark")) - set(arks.values())
         if surplus:
@@ -60,6 +85,18 @@ def write_arks(
 
 def _ark(scp: Path, part: Part) -> Path:
     return scp.with_name(f"{scp.stem}.{part.number}.ark")
+
+
+def _is_whole(ark: Path, part: Part) -> bool:
+    """Whether the ark of a part, if it has been made, is there up to its last vector."""
+    if not ark.exists() or not part.path.exists():
+        return False
+    *_, last = read_scp(part.path).values()
+    try:
+        kaldiio.load_mat(f"{ark}:{last}")
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _save(scp: Path, dtype: type, part: Part, vectors: Sequence[np.ndarray]) -> None:

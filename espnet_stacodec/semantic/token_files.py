@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import kaldiio
 import numpy as np
 from typeguard import typechecked
 
 from espnet_stacodec.errors import DataError, LengthError, TokenError, naming
-from espnet_stacodec.fileio.arks import write_arks
+from espnet_stacodec.fileio.arks import read_ark, write_arks
 from espnet_stacodec.fileio.audio import read_audio
 from espnet_stacodec.fileio.files import identify, read_scp, require
 from espnet_stacodec.fileio.provenance import Provenance
@@ -171,12 +170,7 @@ class TokenReader(Mapping[str, np.ndarray]):
 
 def _load(place: str) -> np.ndarray:
     """Return the tokens of an utterance from `<ark>:<offset>`, as they are."""
-    try:
-        return np.asarray(kaldiio.load_mat(place))
-    except (OSError, ValueError, AssertionError) as error:
-        raise DataError(
-            f"the tokens cannot be read from {place} ({error}); extract them again (stage 3)."
-        ) from error
+    return read_ark(place, "the tokens", "extract them again (stage 3)")
 
 
 @typechecked

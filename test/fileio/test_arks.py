@@ -4,6 +4,7 @@ import kaldiio
 import numpy as np
 import pytest
 
+from espnet_stacodec.errors import DataError
 from espnet_stacodec.fileio import arks, parts
 from espnet_stacodec.fileio.files import read_scp
 
@@ -80,6 +81,27 @@ def test_an_ark_that_is_gone_is_made_again(tmp_path):
     arks.write_arks(scp, UTTERANCES, "key", again)
     assert again.done == ["utt2", "utt3"]
     assert read(scp) == {utt: [i, 7] for utt, i in UTTERANCES.items()}
+
+
+@pytest.mark.parametrize("cut", [1, 10, 17])
+def test_an_ark_that_was_cut_off_is_said_and_made_again(tmp_path, cut):
+    scp = tmp_path / "x.scp"
+    arks.write_arks(scp, UTTERANCES, "key", Compute())
+    ark = tmp_path / "x.2.ark"
+    ark.write_bytes(ark.read_bytes()[:-cut])
+    place = read_scp(scp)["utt3"]
+    message = rf"^tokens cannot be read from {place} \(the file is cut off, or no ark\); do it\.$"
+    with pytest.raises(DataError, match=message):
+        arks.read_ark(place, "tokens", "do it")
+    again = Compute()
+    arks.write_arks(scp, UTTERANCES, "key", again)
+    assert again.done == ["utt2", "utt3"]
+    assert read(scp) == {utt: [i, 7] for utt, i in UTTERANCES.items()}
+
+
+def test_an_ark_that_is_gone_is_said(tmp_path):
+    with pytest.raises(DataError, match=r"x.ark:3 \(No such file or directory\); do it\.$"):
+        arks.read_ark(f"{tmp_path}/x.ark:3", "tokens", "do it")
 
 
 def test_a_list_is_there_only_where_all_is_whole(tmp_path):

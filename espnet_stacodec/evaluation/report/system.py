@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import kaldiio
 import numpy as np
 import torch
 
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import StageError
 from espnet_stacodec.evaluation.results import RESULTS_NAME
+from espnet_stacodec.fileio.arks import read_ark
 from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, require
 from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
@@ -153,8 +153,8 @@ class System:
         scp = folder / self.dataset / SCP_NAME
         if not scp.exists():
             return {}
-        places = self._places(scp)
-        return {utt: np.asarray(kaldiio.load_mat(str(places[utt]))) for utt in places}
+        places, cure = self._places(scp), "extract them again (stage 3)"
+        return {utt: read_ark(str(places[utt]), "the tokens", cure) for utt in places}
 
     @property
     def training_set(self) -> str:
