@@ -23,6 +23,7 @@ from typeguard import typechecked
 from espnet_stacodec.config import load_yaml
 from espnet_stacodec.errors import ConfigError, StageError
 from espnet_stacodec.fileio.files import write_text
+from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.train import checkpoint_recovery
 
 NAME = "length.yaml"
@@ -165,9 +166,18 @@ def plan(
 
     Raises:
         ConfigError: If not exactly one of minutes and steps is given, or it is not positive.
-        StageError: If the steps that are measured fail.
+        StageError: If the steps that are measured fail, or another command is training there.
     """
     experiment = Path(experiment)
+    # Two would remove each other's steps; what a training has begun with stays as it is.
+    with exclusive(experiment, wait=False):
+        return _plan(experiment, train_options, minutes, steps)
+
+
+def _plan(
+    experiment: Path, train_options: Sequence[str], minutes: float | None, steps: int | None
+) -> list[str]:
+    """Plan it, alone in the experiment's folder."""
     asked = {"minutes": minutes} if steps is None else {"steps": steps}
     known = load_yaml(experiment / NAME) if (experiment / NAME).exists() else None
     if known is not None and known["asked"] == asked:

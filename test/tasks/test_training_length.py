@@ -8,6 +8,7 @@ import yaml
 
 from espnet_stacodec.bin import plan_training as command
 from espnet_stacodec.errors import ConfigError, StageError
+from espnet_stacodec.fileio.temporaries import exclusive
 from espnet_stacodec.tasks import training_length
 from espnet_stacodec.tasks.training_length import Length, Speed, fit, plan
 
@@ -94,6 +95,18 @@ def test_what_was_measured_is_kept(tmp_path, monkeypatch):
     assert calls == [["--x"]]
     kept = yaml.safe_load((tmp_path / training_length.NAME).read_text())
     assert kept["asked"] == {"steps": 6000} and kept["length"]["epochs"] == 11
+
+
+def test_what_is_timed_or_trained_by_another_command_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_length, "measure", lambda *_: ALONE)
+    plan(tmp_path, [], minutes=10.0)
+    before = (tmp_path / training_length.NAME).read_bytes()
+    with (
+        exclusive(tmp_path),
+        pytest.raises(StageError, match=r"process .* is writing here"),
+    ):
+        plan(tmp_path, [], minutes=20.0)
+    assert (tmp_path / training_length.NAME).read_bytes() == before
 
 
 def options_of(toy_task, out_dir, **changes) -> list[str]:
