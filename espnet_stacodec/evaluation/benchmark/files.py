@@ -1,5 +1,10 @@
-"""Two worker processes beside one, on sets of files: stages 2, 3 and 6."""
+"""Two worker processes beside one, on sets of files: stages 2, 3 and 6.
 
+Each run is a process of its own, as recipes start them, so that all pay for what they load.
+"""
+
+import dataclasses
+import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,6 +17,8 @@ from typeguard import typechecked
 
 from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.evaluation.benchmark.systems import SAMPLE_RATE, WIDTH, build_generator
+from espnet_stacodec.evaluation.benchmark.timing import alone
+from espnet_stacodec.evaluation.benchmark.tokens import write_model
 from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
 from espnet_stacodec.fileio.audio import write_audio
 from espnet_stacodec.fileio.files import write_scp, write_text
@@ -23,35 +30,66 @@ from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 UTTERANCE_SECONDS = 12
 SOURCE_RATE = 22050  # stage 2 resamples
 WORKERS = (1, 2)
+FILES = 10  # that differ; a set lists them again and again
+CLUSTERS = 32
+CONFIG_NAME = "ssl.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage of the recipes.
+
+    Attributes:
+        name: Of its row.
+        run: Does it in a folder, with so many workers.
+        share: Its audio, of what was asked for: stages differ in speed.
+    """
+
+    name: str
+    run: Callable[[Path, int], None]
+    share: float
 
 
 @typechecked
 def compare(minutes: float) -> str:
-    """Return a table of the stages' times on `minutes` of noise, with one and two workers."""
+    """Return a table of the stages' times with one and two workers.
+
+    Args:
+        minutes: Of noise for stage 3; ten times as much for stage 2, half of it for stage 6.
+    """
+    rows = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        number = max(2, round(60 * minutes / UTTERANCE_SECONDS))
-        _write_audio(folder / "data", number)
-        _write_codec(folder / "exp")
-        rows = []
-        for stage, run in STAGES.items():
+        config = write_model(Path(name) / "model")
+        _write_codec(Path(name) / "exp")
+        for stage in STAGES:
+            folder, audio = Path(name) / stage.run.__name__, minutes * stage.share
+            write_set(folder / "data", max(2, round(60 * audio / UTTERANCE_SECONDS)))
+            format_set(folder / "data", folder / "raw" / "train")
+            # A tenth of the audio for k-means: recipes take less.
+            of_stage = dataclasses.replace(
+                config, num_clusters=CLUSTERS, fit_hours=audio / 600, passes=2
+            )
+            write_text(folder / CONFIG_NAME, yaml.safe_dump(dataclasses.asdict(of_stage)))
             times = []
             for workers in WORKERS:
+                logging.info("measuring stage %s, workers: %d", stage.name, workers)
                 start = time.perf_counter()
-                run(folder, workers)
+                alone(stage.run, folder, workers)
                 times.append(time.perf_counter() - start)
-            ratio = f"{times[0] / times[1]:.2f}"
-            rows.append([stage, *(f"{seconds:.1f}" for seconds in times), ratio])
-    headings = [f"stage, {minutes:g} minutes of audio", "1 worker (s)", "2 workers (s)", "ratio"]
+            seconds = [f"{second:.1f}" for second in times]
+            rows.append([stage.name, f"{audio:g}", *seconds, f"{times[0] / times[1]:.2f}"])
+    headings = ["stage", "minutes of audio", "1 worker (s)", "2 workers (s)", "ratio"]
     return markdown_table(headings, rows) + "\n"
 
 
-def _write_audio(folder: Path, number: int) -> None:
+def write_set(folder: Path, number: int) -> None:
+    """Write noise, and lists of `number` utterances of it, as stage 1 does."""
     random = np.random.default_rng(0)
-    wavs = {f"utt{i:05}": folder / f"utt{i:05}.wav" for i in range(number)}
-    for path in wavs.values():
+    paths = [folder / f"{i}.wav" for i in range(min(number, FILES))]
+    for path in paths:
         wave = random.normal(0, 0.1, UTTERANCE_SECONDS * SOURCE_RATE).astype(np.float32)
         write_audio(path, wave, SOURCE_RATE)
+    wavs = {f"utt{i:05}": paths[i % FILES] for i in range(number)}
     write_scp(folder / "wav.scp", wavs)
     write_scp(folder / "utt2spk", {utt_id: utt_id for utt_id in wavs})
 
@@ -67,25 +105,24 @@ def _write_codec(folder: Path) -> None:
 
 def _format(folder: Path, workers: int) -> None:
     with Workers(workers) as pool:
-        format_set(folder / "data", folder / f"raw{workers}" / "train", workers=pool)
+        format_set(folder / "data", folder / f"formatted{workers}", workers=pool)
 
 
 def _tokenize(folder: Path, workers: int) -> None:
-    config = UpstreamConfig("mfcc", 0, 100, passes=2)
-    out = folder / f"semantic{workers}"
+    config = UpstreamConfig.read(folder / CONFIG_NAME)
     with one_thread(), Workers(workers) as pool:
-        extract(config, folder / "raw1", "train", ["train"], out, pool)
+        extract(config, folder / "raw", "train", ["train"], folder / f"semantic{workers}", pool)
 
 
 def _decode(folder: Path, workers: int) -> None:
-    scp, out = folder / "raw1" / "train" / "wav.scp", folder / f"decoded{workers}"
-    job = SetToDecode(folder / "exp", "latest.pth", scp, None, out)
+    scp, out = folder / "raw" / "train" / "wav.scp", folder / f"decoded{workers}"
+    job = SetToDecode(folder.parent / "exp", "latest.pth", scp, None, out)
     with Workers(workers) as pool:
         decode_set(job, pool)
 
 
-STAGES: dict[str, Callable[[Path, int], None]] = {
-    "2, formatting": _format,
-    "3, tokens of mfcc": _tokenize,
-    "6, resynthesis": _decode,
-}
+STAGES = (
+    Stage("2, formatting", _format, 10),
+    Stage("3, tokens of a HuBERT-base-sized model", _tokenize, 1),
+    Stage("6, resynthesis", _decode, 0.5),
+)

@@ -1,8 +1,9 @@
 """Semantic tokens of a HuBERT-base-sized model, beside the steps of ESPnet's k-means scripts."""
 
+import dataclasses
 import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.evaluation.benchmark.systems import SAMPLE_RATE
-from espnet_stacodec.evaluation.benchmark.timing import alone, peak_bytes, side_by_side
+from espnet_stacodec.evaluation.benchmark.timing import (
+    alone,
+    has_bfloat16,
+    peak_bytes,
+    side_by_side,
+)
 from espnet_stacodec.fileio.markdown import markdown_table
 from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.backends import build_upstream
@@ -38,29 +44,37 @@ def compare(minutes: float, threads: int, repeats: int) -> str:
         for _ in range(number)
     ]
     with tempfile.TemporaryDirectory() as folder, Workers(PROCESSES) as workers:
-        config = _model(Path(folder))
+        config = write_model(Path(folder))
         tokenizer = SemanticTokenizer(build_upstream(config), _centroids(config))
         tokenizer.save(folder)
         theirs = Dumped(config, tokenizer, Path(folder))
         work = functools.partial(_tokens_of, Path(folder))
-        ours = [tokenizer(torch.from_numpy(wave)).numpy() for wave in waves]
-        expected = theirs.tokens(waves)
-        same = np.mean(np.concatenate(ours) == np.concatenate(expected))
+        ways: dict[str, Callable[[], Sequence[np.ndarray]]] = {
+            "all layers to disk, read back, assigned": lambda: theirs.tokens(waves),
+            f"layers up to {LAYER}, assigned": functools.partial(_tokens, tokenizer, waves),
+            f"the same in {PROCESSES} processes": lambda: list(workers.map(work, waves, "tokens")),
+        }
+        if has_bfloat16():
+            low = dataclasses.replace(config, precision="bfloat16")
+            coarse = SemanticTokenizer(build_upstream(low), tokenizer.kmeans)
+            ways["the same in bfloat16"] = functools.partial(_tokens, coarse, waves)
+        found: dict[str, np.ndarray] = {}
+
+        def run(name: str) -> None:
+            found[name] = np.concatenate(ways[name]())
+
         times = side_by_side(
-            {
-                "ESPnet's": lambda: theirs.tokens(waves),
-                "one": lambda: [tokenizer(torch.from_numpy(wave)) for wave in waves],
-                "several": lambda: list(workers.map(work, waves, "tokens")),
-            },
-            max(1, repeats // 3),
+            {name: functools.partial(run, name) for name in ways}, max(1, repeats // 3)
         )
-    ratios = {name: f"{seconds / times["ESPnet's"]:.2f}" for name, seconds in times.items()}
-    seconds = {name: f"{seconds:.1f}" for name, seconds in times.items()}
-    several = f"the same in {PROCESSES} processes"
+    first = next(iter(ways))
     rows = [
-        ["all layers to disk, read back, assigned", seconds["ESPnet's"], ratios["ESPnet's"], "-"],
-        [f"layers up to {LAYER}, assigned", seconds["one"], ratios["one"], f"{100 * same:.2f}"],
-        [several, seconds["several"], ratios["several"], "-"],
+        [
+            name,
+            f"{seconds:.1f}",
+            f"{seconds / times[first]:.2f}",
+            f"{100 * np.mean(found[name] == found[first]):.2f}",
+        ]
+        for name, seconds in times.items()
     ]
     memory = [[hours, f"{alone(_memory_of_fit, hours) / 1e9:.2f}"] for hours in FRAMES_OF_HOURS]
     return (
@@ -73,6 +87,11 @@ def compare(minutes: float, threads: int, repeats: int) -> str:
     )
 
 
+def _tokens(tokenizer: SemanticTokenizer, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the tokens (T,) of each waveform (N,), one by one."""
+    return [tokenizer(torch.from_numpy(wave)).numpy() for wave in waves]
+
+
 # A process holds the tokenizer, loaded when its first utterance comes.
 _tokenizer = functools.lru_cache(maxsize=1)(SemanticTokenizer.load)
 
@@ -83,8 +102,8 @@ def _tokens_of(folder: Path, wave: np.ndarray) -> np.ndarray:
     return _tokenizer(folder)(torch.from_numpy(wave)).numpy()
 
 
-def _model(folder: Path) -> UpstreamConfig:
-    """Write a model with random weights; return its configuration."""
+def write_model(folder: Path) -> UpstreamConfig:
+    """Write a HuBERT-base-sized model with random weights; return its configuration."""
     from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
     torch.manual_seed(0)

@@ -140,23 +140,35 @@ def test_the_streaming_sizes_are_those_of_the_configuration():
     assert streaming.SIZES["streaming"] == configured
 
 
-def test_tokens(monkeypatch):
+@pytest.fixture
+def small_hubert(monkeypatch):
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     sizes |= {"intermediate_size": 32, "num_conv_pos_embedding_groups": 2}
     monkeypatch.setattr(tokens, "SIZES", sizes)
     monkeypatch.setattr(tokens, "LAYER", 1)
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_tokens(small_hubert, monkeypatch, has):
+    monkeypatch.setattr(tokens, "has_bfloat16", lambda: has)
     monkeypatch.setattr(tokens, "UTTERANCE_SECONDS", 1)
     monkeypatch.setattr(tokens, "FRAMES_OF_HOURS", ())
     monkeypatch.setattr(tokens, "PROCESSES", 1)
     table = tokens.compare(2 / 60, 1, 1)
+    same = [float(share) for share in columns(table, "equal tokens (%)")]
+    assert same[0] == 100
     # Theirs and ours are the same work.
-    assert float(columns(table, "equal tokens (%)")[1]) > 98
+    assert min(same[1:3]) > 98
+    ways = columns(table, f"tokens of {2 / 60:g} minutes")
+    assert ways[3:] == ["the same in bfloat16"] * has
 
 
-def test_files(small, monkeypatch):
+def test_files(small, small_hubert, monkeypatch):
+    monkeypatch.setattr(files, "alone", lambda work, *args: work(*args))  # has the small sizes
     monkeypatch.setattr(files, "UTTERANCE_SECONDS", 1)
     monkeypatch.setattr(files, "WORKERS", (1, 1))
-    table = files.compare(2 / 60)
+    table = files.compare(0.1)
+    assert columns(table, "minutes of audio") == ["1", "0.1", "0.05"]
     assert [float(ratio) > 0 for ratio in columns(table, "ratio")] == [True] * 3
 
 
