@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from pathlib import Path
 
 BENCHMARKS = ("encode", "streaming", "tokens", "training", "files")
 
@@ -21,12 +22,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=10.0, help="to code; streams: at most 2 (default: 10)"
     )
     parser.add_argument(
-        "--minutes", type=float, default=20.0, help="of tokens and files (default: 20)"
+        "--minutes",
+        type=float,
+        default=20.0,
+        help="of tokens and files; formatting gets 10 times, resynthesis half of it (default: 20)",
     )
     parser.add_argument("--items", type=int, default=2, help="of a training step (default: 2)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
     parser.add_argument(
         "--repeats", type=int, default=3, help="of each; the best or median counts (default: 3)"
+    )
+    parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="CHECKOUT",
+        help="of the published code, to encode and decode beside it",
     )
 
 
@@ -41,11 +51,14 @@ def benchmark(args: argparse.Namespace) -> None:
     for name in ("seconds", "minutes"):
         if not 0 < getattr(args, name) < math.inf:
             raise ConfigError(f"--{name} {getattr(args, name)} is invalid; give more than 0.")
+    if args.published and "encode" not in args.only:
+        raise ConfigError("--published is measured with the part encode; add it to --only.")
     # They take long to load.
     from espnet_stacodec.evaluation.benchmark import (
         coding,
         files,
         pipes,
+        published,
         streaming,
         systems,
         timing,
@@ -53,12 +66,16 @@ def benchmark(args: argparse.Namespace) -> None:
     )
     from espnet_stacodec.train import step_benchmark
 
+    if args.published:
+        published.import_modules(args.published)  # what is wrong with it is said at once
     timing.warn_of_load()
     of_coding = (args.seconds, args.threads, args.repeats)
+    beside = (lambda: published.compare(args.published, *of_coding),) if args.published else ()
     parts = {
         "encode": (
             lambda: systems.compare(*of_coding),
             lambda: coding.compare(*of_coding),
+            *beside,
         ),
         "streaming": (
             lambda: streaming.compare(args.seconds, args.repeats),

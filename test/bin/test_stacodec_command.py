@@ -225,6 +225,8 @@ def test_log_levels_are_checked(plain_experiment, capsys):
         (["--threads", "0"], "--threads 0 is invalid"),
         (["--seconds", "-1"], "--seconds -1.0 is invalid; give more than 0"),
         (["--minutes", "nan"], "--minutes nan is invalid; give more than 0"),
+        (["--published", "."], "measured with the part encode; add it to --only"),
+        (["--only", "encode", "--published", "no"], "--published no: it has no past/models"),
     ],
 )
 def test_a_benchmark_of_nothing(words, message):
