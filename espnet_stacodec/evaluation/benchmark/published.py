@@ -7,6 +7,7 @@ Its code is imported from a checkout that the user has, as it is. What its comma
 import dataclasses
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -144,7 +145,7 @@ def read_config(checkout: Path) -> Any:
     )
 
 
-def build(modules: list[ModuleType], config: Any) -> Published:
+def build(modules: Sequence[Any], config: Any) -> Published:
     """Return the networks of a configuration, with random weights.
 
     As `past.models.builders` does, which cannot be imported: it needs a package that the
@@ -154,7 +155,7 @@ def build(modules: list[ModuleType], config: Any) -> Published:
 
     torch.manual_seed(0)
     seanet, vq, prediction = modules
-    conf = OmegaConf.to_container(config, resolve=True)
+    conf: Any = OmegaConf.to_container(config, resolve=True)
     sizes = conf["seanet"]
     of_encoder, of_decoder = sizes.pop("encoder"), sizes.pop("decoder")
     transformer = sizes.pop("transformer_params")
