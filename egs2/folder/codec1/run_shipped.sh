@@ -17,7 +17,8 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 # How long they are trained is said here, in steps, for any machine.
 case $name in
-small) # 124 hours of chunks of 1 s: 9 minutes on a large GPU (--ngpu 1).
+small) # 124 hours of chunks of 1 s: two hours of two CPU cores that have bfloat16
+    # (OMP_NUM_THREADS=2), or nine minutes of a large GPU (--ngpu 1).
     config=conf/train_spectral.yaml speeds="0.9 1.0 1.1"
     # A large batch costs a GPU nothing: it waits for the launch of its kernels.
     training="--steps_per_epoch 1400 --max_epoch 5 --batch_size 64 --num_cache_chunks 2048
