@@ -53,6 +53,28 @@ def test_tables_have_every_variant_and_reference(tmp_path):
     content = json.loads((tmp_path / "ablations.json").read_text())
     assert content == {"runs": RUNS, "references": REFERENCES}
     assert (tmp_path / "ablations.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "latency.png").exists()
+
+
+def test_codecs_that_stream_have_a_latency_and_a_plot(tmp_path):
+    later = {
+        "not causal": {},
+        "lookahead 1": {"latency_ms": 40.0},
+        "lookahead 0": {"latency_ms": 20},
+    }
+    runs = [
+        {
+            "variant": name,
+            "seed": 1,
+            "figures": {"stoi": 0.5, "tokens_right": 30.0, "intent": 50.0, **latency},
+        }
+        for name, latency in later.items()
+    ]
+    lines = write_tables(tmp_path, runs, {}, PROBES[:1]).splitlines()
+    assert "| variant | latency (ms) | STOI |" in lines
+    assert "| not causal | the whole | 0.500 |" in lines
+    assert "| lookahead 1 | 40 | 0.500 |" in lines
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_probes_there_is_no_plot(tmp_path):

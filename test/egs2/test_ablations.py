@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import kaldiio
 import numpy as np
@@ -101,7 +102,15 @@ def recipe(tmp_path, monkeypatch) -> Path:
     write_codes(tmp_path / "my exp/semantic_tokens", [4], {"spoken": streams})
     for command in ("decode", "dump_codes", "tokens_as_codes"):
         monkeypatch.setattr(f"ablation_measures.{command}.main", lambda words: None)
+    loaded = SimpleNamespace(from_pretrained=load_codec)
+    monkeypatch.setattr("ablation_measures.AudioCoding", loaded)
     return tmp_path
+
+
+def load_codec(experiment: str) -> SimpleNamespace:
+    """A codec that streams, where the variant is `sta`."""
+    streams = "/codec_sta" in experiment
+    return SimpleNamespace(is_causal=streams, needs_tokens=not streams, latency_seconds=0.06)
 
 
 OPTIONS = ["--ssl_config", "conf/ssl/x_km4.yaml", "--expdir", "my exp"]
@@ -144,7 +153,8 @@ def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capfd):
 
     table = capfd.readouterr().out
     lines = table.splitlines()
-    assert "| sta | 1.23 ± 0.00 | 0.568 ± 0.000 |" in lines
+    assert "| sta | 60 | 1.23 ± 0.00 | 0.568 ± 0.000 |" in lines
+    assert "| no, sta! | the whole | 1.23 ± 0.00 | 0.568 ± 0.000 |" in lines
     # Three of four frames are the token; where none is assigned that is not asked.
     row = next(line for line in lines if line.startswith("| sta |") and "75.0" in line)
     assert row.endswith("| 75.0 ± 0.0 | 100.0 ± 0.0 |")

@@ -24,12 +24,14 @@ from espnet_stacodec.evaluation.probes import read_lists
 from espnet_stacodec.evaluation.results import SHOWN
 from espnet_stacodec.fileio.files import write_text
 from espnet_stacodec.frames import align_tokens
+from espnet_stacodec.inference.audio_coding import AudioCoding
 
 NAME = "figures.json"
 # Of RVQ-1 and the semantic tokens of the test set (%): mutual information as share of the tokens'
 # entropy, and frames where the code is the token.
 TOKEN_INFORMATION = "token_information"
 TOKENS_RIGHT = "tokens_right"
+LATENCY = "latency_ms"  # of a codec that streams
 SPEAKERS = "utt2spk"
 
 
@@ -52,6 +54,11 @@ class Probe:
     test: Sequence[str] = ()
     speakers_apart: bool = False
     spelling: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name, and what its value counts."""
+        return f"{self.name} (% wrong)" if self.spelling else f"{self.name} (% right)"
 
     @classmethod
     def read(cls, name: str, conf: Mapping[str, Any], where: str) -> "Probe":
@@ -116,7 +123,12 @@ def measure(
     def scores() -> dict[str, float]:
         return _fidelity(run, trained(), args) | _of_tokens(run, trained(), args)
 
+    def latency() -> dict[str, float]:
+        trained()
+        return _latency(AudioCoding.from_pretrained(str(run.experiment)))
+
     figures = dict(kept(f"scores of {args.test_set}", args.metrics, scores))
+    figures |= kept("latency", None, latency)
     for probe in probes:
         ask = functools.partial(_ask, probe, encoded, args)
         figures[probe.name] = kept(f"probe {probe.name}", dataclasses.asdict(probe), ask)["value"]
@@ -205,6 +217,12 @@ def _fidelity(run: Run, semantic_dir: Path, args: argparse.Namespace) -> dict[st
     decode.main(_words(args, semantic_dir, [args.test_set], folder) + options)
     found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["sets"]
     return {key: value for key, value in found[args.test_set].items() if key in SHOWN}
+
+
+def _latency(codec: AudioCoding) -> dict[str, float]:
+    """Return how long (ms) a codec that streams waits for a code; nothing of another one."""
+    streams = codec.is_causal and not codec.needs_tokens
+    return {LATENCY: 1000 * codec.latency_seconds} if streams else {}
 
 
 def _of_tokens(run: Run, semantic_dir: Path, args: argparse.Namespace) -> dict[str, float]:
