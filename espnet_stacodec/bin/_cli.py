@@ -67,8 +67,22 @@ def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sets", nargs="+", required=True, help="sets of dump_dir")
     parser.add_argument("--out_dir", type=Path, required=True, help="gets a folder for each set")
+    add_precision_argument(parser)
     add_worker_arguments(parser)
     add_gpu_argument(parser)
+
+
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what the networks of a codec compute in."""
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16", "float64"),
+        default="float32",
+        help="of the networks; bfloat16 is faster on a GPU or CPU that has it, and gives some"
+        " other codes; float16 is float32 with rounded weights, faster on a CPU for streams and"
+        " LSTMs; float64 lets streams and files of a causal codec have the same codes to the last"
+        " one",
+    )
 
 
 def add_worker_arguments(parser: argparse.ArgumentParser) -> None:

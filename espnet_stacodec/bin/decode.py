@@ -32,7 +32,7 @@ def _work(args: argparse.Namespace) -> None:
     decoded_sets = {}
     with _cli.workers(args) as workers:
         families, recognition = _score.scoring_of(args, workers.device)
-        codec = load_once(args.model, workers.own_device, args.model_file)
+        codec = load_once(args.model, workers.own_device, args.model_file, args.precision)
         for name in args.sets:
             job = SetToDecode(
                 model=args.model,
@@ -41,6 +41,7 @@ def _work(args: argparse.Namespace) -> None:
                 semantic_scp=_tokens(codec.needs_tokens, args.semantic_dir, name),
                 out_dir=args.out_dir / name,
                 n_codebooks=args.n_codebooks,
+                precision=args.precision,
             )
             decoded = decode_set(job, workers)
             decoded_sets[name] = score_decoded(job, decoded, families, workers, recognition)

@@ -32,6 +32,7 @@ def _work(args: argparse.Namespace) -> None:
             out_dir=args.out_dir,
             workers=workers,
             model_file=args.model_file,
+            precision=args.precision,
         )
 
 

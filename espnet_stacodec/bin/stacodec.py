@@ -119,14 +119,7 @@ def _add_one_codec(
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     default_help = f"{MODEL_HELP} (default: {DEFAULT_NAME}; with --stream {STREAMING_NAME})"
     parser.add_argument("--model", help=default_help)
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16", "float16", "float64"),
-        default="float32",
-        help="of the networks; bfloat16 is faster on a GPU and gives some other codes; float16 is"
-        " float32 with rounded weights, faster on a CPU for streams and LSTMs; float64 lets streams"
-        " and files of a causal codec have the same codes to the last one",
-    )
+    _cli.add_precision_argument(parser)
     _add_loading_arguments(parser)
 
 

@@ -89,6 +89,7 @@ def dump_codes(
     out_dir: Path,
     workers: Workers | None = None,
     model_file: str | None = None,
+    precision: str = "float32",
 ) -> None:
     """Encode sets and write the directories that ASR and SLU recipes read.
 
@@ -100,12 +101,13 @@ def dump_codes(
         out_dir: Gets <set>/, token_list/src_tokens.txt and codes.json.
         workers: Processes that encode; None for this one.
         model_file: Name of the checkpoint; None for the best one.
+        precision: What the networks compute in, as for `AudioCoding`.
 
     Raises:
         StageError: If the audio or the tokens of a set have not been made.
     """
     workers = workers or Workers(1)
-    codec = load_once(model, workers.own_device, model_file)
+    codec = load_once(model, workers.own_device, model_file, precision)
     for name in sets:
         semantic = None
         if codec.needs_tokens and semantic_dir is not None:
@@ -114,15 +116,14 @@ def dump_codes(
         data = DataDir.read(dump_dir / name)
         if semantic is not None:
             codec.tokenizer.check_tokens_of(semantic)
-        work = functools.partial(_flat_codes, model, model_file, workers.device)
+        work = functools.partial(_flat_codes, model, model_file, workers.device, precision)
         compute = workers.map_named(work, inputs, f"codes of {name}")
-        made = Provenance(
-            __name__, {"device": workers.device}, {**inputs.places(), "codec": codec.fingerprint}
-        )
+        settings = {"device": workers.device, "precision": precision}
+        made = Provenance(__name__, settings, {**inputs.places(), "codec": codec.fingerprint})
         write_arks(
             out_dir / name / "codes.scp",
             inputs.identify(),
-            codec.fingerprint,
+            codec.output_key,
             compute,
             provenance=made,
         )
@@ -182,9 +183,11 @@ def _write_labels(data: DataDir, folder: Path) -> None:
 
 
 @one_thread()
-def _flat_codes(model: Path, model_file: str | None, device: str, source: CodecInput) -> np.ndarray:
+def _flat_codes(
+    model: Path, model_file: str | None, device: str, precision: str, source: CodecInput
+) -> np.ndarray:
     """Return the flat codes of one utterance."""
-    codec = load_once(model, device, model_file)
+    codec = load_once(model, device, model_file, precision)
     with naming(source.utt_id):
         codes = codec.encode(*source.read())
     return flatten_codes(codes.numpy(), codec.codebook_sizes)

@@ -44,7 +44,7 @@ def write_decoded(
     kbps = codec.bits_per_second(n_codebooks) / 1000
     # Of two calls at once for two sets, the later one has both.
     with exclusive(folder):
-        earlier = _earlier(folder, codec.fingerprint, kept)
+        earlier = _earlier(folder, (codec.fingerprint, kept, codec.precision))
         rows = {name: earlier[name] for name in earlier if name not in decoded} | dict(decoded)
         order = [name for name in _order(folder) if name in rows]
         summaries = {
@@ -54,17 +54,21 @@ def write_decoded(
         return write_results(folder, title, summaries, codec=codec.fingerprint)
 
 
-def _earlier(folder: Path, fingerprint: str, n_codebooks: int) -> dict[str, Sequence[Row]]:
-    """Return the rows of the sets in a folder that a codec has decoded and that are complete."""
+def _earlier(folder: Path, made_with: tuple[Any, ...]) -> dict[str, Sequence[Row]]:
+    """Return the rows of the sets in a folder that are complete, and decoded with the same.
+
+    Args:
+        folder: Has a folder for each set.
+        made_with: As `_made_with` returns it.
+    """
     found: dict[str, Sequence[Row]] = {}
     for path in sorted(folder.glob(f"*/{SCORES_NAME}")):
         if not all((path.parent / name).exists() for name in OUTPUTS):
             continue
-        made = _made_with(path.parent / PROVENANCE_NAME)
-        if made != (fingerprint, n_codebooks):
+        if _made_with(path.parent / PROVENANCE_NAME) != made_with:
             logging.warning(
-                "%s: decoded with another codec or number of codebooks, and left out of the"
-                " results; decode it again (stage 6), or remove it.",
+                "%s: decoded with another codec, number of codebooks or precision, and left out of"
+                " the results; decode it again (stage 6), or remove it.",
                 path.parent,
             )
             continue
@@ -75,12 +79,17 @@ def _earlier(folder: Path, fingerprint: str, n_codebooks: int) -> dict[str, Sequ
     return found
 
 
-def _made_with(path: Path) -> tuple[Any, Any] | None:
-    """Return fingerprint and number of codebooks in a provenance.yaml; None if it has none."""
+def _made_with(path: Path) -> tuple[Any, ...] | None:
+    """Return the codec's fingerprint, number of codebooks and precision of a provenance.yaml.
+
+    None if it does not have them.
+    """
     try:
         made = load_yaml(path)
-        return made["data"]["codec"], made["configuration"]["n_codebooks"]
-    except (ConfigError, KeyError, TypeError):
+        settings = made["configuration"]
+        precision = settings.get("precision", "float32")  # of earlier versions
+        return made["data"]["codec"], settings["n_codebooks"], precision
+    except (AttributeError, ConfigError, KeyError, TypeError):
         return None
 
 

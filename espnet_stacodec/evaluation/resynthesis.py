@@ -22,7 +22,7 @@ from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 from espnet_stacodec.fileio.parts import Part, Parts, cut
 from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.fileio.temporaries import exclusive
-from espnet_stacodec.inference.audio_coding import load_once
+from espnet_stacodec.inference.audio_coding import AudioCoding, load_once
 from espnet_stacodec.parallel import Workers, one_thread
 from espnet_stacodec.semantic.token_files import CodecInput, CodecInputs
 
@@ -41,6 +41,7 @@ class SetToDecode:
         semantic_scp: Its semantic tokens; None where the codec needs none, or makes them itself.
         out_dir: Where codes and audio go.
         n_codebooks: How many codebooks to keep; None for all.
+        precision: What the networks compute in, as for `AudioCoding`.
     """
 
     model: Path
@@ -49,6 +50,11 @@ class SetToDecode:
     semantic_scp: Path | None
     out_dir: Path
     n_codebooks: int | None = None
+    precision: str = "float32"
+
+    def codec(self, device: str) -> AudioCoding:
+        """Return the codec, loaded once in a process."""
+        return load_once(self.model, device, self.model_file, self.precision)
 
     def files(self, utt_id: str) -> tuple[Path, Path]:
         """Return where codes and audio of an utterance go."""
@@ -67,17 +73,21 @@ def decode_set(job: SetToDecode, workers: Workers) -> list[dict]:
         DataError: If an utterance has no tokens, or those of another tokenizer than the codec's.
     """
     inputs = CodecInputs(job.wav_scp, job.semantic_scp)
-    codec = load_once(job.model, workers.own_device, job.model_file)
+    codec = job.codec(workers.own_device)
     if job.semantic_scp is not None:
         codec.tokenizer.check_tokens_of(job.semantic_scp)
     decoded = job.out_dir / DECODED_NAME
     parts = Parts(
         decoded,
         cut(inputs.identify(), PART_UTTERANCES),
-        [codec.fingerprint, job.n_codebooks],
+        [codec.output_key, job.n_codebooks],
         "jsonl",
     )
-    settings = {"n_codebooks": job.n_codebooks or codec.n_codebooks, "device": workers.device}
+    settings = {
+        "n_codebooks": job.n_codebooks or codec.n_codebooks,
+        "device": workers.device,
+        "precision": job.precision,
+    }
     made = Provenance(__name__, settings, {**inputs.places(), "codec": codec.fingerprint})
     compute = workers.map_named(
         functools.partial(_decode_one, job, workers.device), inputs, f"decode {job.out_dir}"
@@ -140,7 +150,7 @@ def _save(part: Part, rows: Sequence[dict]) -> None:
 @one_thread()
 def _decode_one(job: SetToDecode, device: str, source: CodecInput) -> dict:
     """Encode, decode and write one utterance; returns its row."""
-    codec = load_once(job.model, device, job.model_file)
+    codec = job.codec(device)
     with naming(source.utt_id):
         wave, rate, semantic = source.read()
         if rate != codec.sample_rate:

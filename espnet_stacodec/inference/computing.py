@@ -46,6 +46,12 @@ class Computing(CodecDescription):
     precision: str
     fingerprint: str
 
+    @property
+    def output_key(self) -> str:
+        """What decides codes and audio: the fingerprint, and a precision that is not float32."""
+        other = "" if self.precision == "float32" else f" {self.precision}"
+        return f"{self.fingerprint}{other}"
+
     def _batch_size(self, given: Count) -> int:
         default = DEVICE_BATCH_SIZE.get(self.device.type, DEFAULT_BATCH_SIZE)
         return whole_number("batch_size", given, default)

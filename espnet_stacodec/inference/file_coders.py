@@ -82,10 +82,9 @@ class FileCoder(abc.ABC):
         if not source.is_file():
             return ""
         status = source.stat()
-        given = [status.st_size, status.st_mtime_ns, self.codec.fingerprint, self.options]
-        if self.precision != "float32":
-            given.append(self.precision)
-        return content_key(given)
+        return content_key(
+            [status.st_size, status.st_mtime_ns, self.codec.output_key, self.options]
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,16 @@ import shutil
 import kaldiio
 import numpy as np
 import pytest
+import soundfile
 import torch
+import yaml
 from safetensors.numpy import load_file
 
 from espnet_stacodec.downstream.code_dir_info import VECTORS_NAME, CodesInfo
 from espnet_stacodec.downstream.code_dirs import (
     dump_codes,
     flatten_codes,
+    read_codes,
     tokens_as_codes,
     unflatten_codes,
 )
@@ -115,6 +118,22 @@ def test_dump_codes_again_does_nothing(sta_experiment, toy_task, labelled):
     before = ark.stat().st_mtime_ns
     dump_codes(sta_experiment, labelled / "raw", toy_task.tokenizer, ["valid"], out)
     assert ark.stat().st_mtime_ns == before
+
+
+def test_codes_of_another_precision_are_made_anew(plain_experiment, toy_task, labelled):
+    out = labelled / "codes"
+    arguments = (plain_experiment, labelled / "raw", None, ["valid"], out)
+    dump_codes(*arguments)
+    dump_codes(*arguments, precision="bfloat16")
+    codes, _ = read_codes(out / "valid" / "codes.scp")
+    codec = AudioCoding.from_pretrained(plain_experiment, precision="bfloat16")
+    for name, place in read_scp(labelled / "raw" / "valid" / "wav.scp").items():
+        wave, rate = soundfile.read(place, dtype="float32")
+        np.testing.assert_array_equal(codes[name], codec.encode(wave, rate))
+    made = yaml.safe_load((out / "valid" / "provenance.yaml").read_text())
+    assert made["configuration"]["precision"] == "bfloat16"
+    dump_codes(*arguments)
+    assert "float32" in (out / "valid" / "provenance.yaml").read_text()
 
 
 def test_others_can_read_what_was_written(sta_experiment, toy_task, labelled):

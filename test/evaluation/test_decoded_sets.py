@@ -83,7 +83,9 @@ def test_what_a_killed_call_left_is_dropped(scored, tmp_path):
     assert stois(scored("dev", 0.6)) == {"dev": 0.6}
 
 
-@pytest.mark.parametrize("change", [("data", "codec", "0" * 16), None])
+@pytest.mark.parametrize(
+    "change", [("data", "codec", "0" * 16), ("configuration", "precision", "bfloat16"), None]
+)
 def test_sets_of_another_codec_are_dropped(scored, tmp_path, change, caplog):
     scored("test", 0.5)
     path = tmp_path / "test" / "provenance.yaml"

@@ -117,6 +117,18 @@ def test_what_was_made_from_something_else_is_made_again(job, decoded, tmp_path)
     assert rows[0]["num_samples"] > rows[1]["num_samples"]
 
 
+def test_another_precision_gives_other_codes_and_is_not_taken_for_the_first(job, decoded):
+    run(job)
+    for number, precision in enumerate(("bfloat16", "float32"), 2):
+        run(with_job(job, precision=precision))
+        assert decoded == ["valid0", "valid1"] * number
+        codec = AudioCoding.from_pretrained(job.model, precision=precision)
+        for name, place in read_scp(job.wav_scp).items():
+            wave, rate = soundfile.read(place, dtype="float32")
+            codes = Codes.load(job.files(name)[0]).codes
+            np.testing.assert_array_equal(codes, codec.encode(wave, rate))
+
+
 def test_audio_that_was_made_again_is_decoded_again(job, decoded, tmp_path):
     audio = {utt: tmp_path / f"{utt}.wav" for utt in read_scp(job.wav_scp)}
     for utt, place in read_scp(job.wav_scp).items():

@@ -119,6 +119,23 @@ def test_stages_six_to_nine_take_the_checkpoint_that_is_asked_for(codec):
     assert pack["--out"] == [f"{exp}_3epoch.zip"]
 
 
+def test_stages_six_and_seven_compute_in_the_precision_that_is_asked_for(codec):
+    exp = make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--stage", "6", "--stop_stage", "8", "--inference_model", "3epoch.pth"]
+    assert codec.run(*options, "--inference_precision", "bfloat16").returncode == 0
+    decode, report, dump, pack = codec.called()
+    assert decode["--precision"] == dump["--precision"] == ["bfloat16"]
+    assert decode["--out_dir"] == [f"{exp}/decode_3epoch_bfloat16"]
+    assert report["--decode"] == ["decode_3epoch_bfloat16"]
+    assert dump["--out_dir"] == [f"{exp}/codes_3epoch_bfloat16"]
+    assert pack["--out"] == [f"{exp}_3epoch.zip"]
+    assert codec.run(*options).returncode == 0
+    assert codec.called()[0]["--out_dir"] == [f"{exp}/decode_3epoch"]
+    wrong = codec.run(*options, "--inference_precision", "bf16")
+    assert wrong.returncode == 1
+    assert "--inference_precision 'bf16' is unknown; known are float32, bfloat16" in wrong.stderr
+
+
 def test_commands_of_wav_scp_are_allowed_by_an_option(codec):
     make_all(codec, "dump", "exp", "x")
     for value in ("false", "true"):
