@@ -28,7 +28,7 @@ from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
 LAYER, CLUSTERS = 9, 1024  # of 12 layers: the paper's tokens of HuBERT
 UTTERANCE_SECONDS = 12  # about LibriSpeech's mean
-FRAMES_OF_HOURS = (1, 20)
+FRAMES_OF_HOURS = (1, 2, 20)
 PROCESSES = 2
 SIZES: dict[str, Any] = {}  # of the model, where they are not HuBERT-base's
 
