@@ -220,7 +220,7 @@ class Upstream(abc.ABC):
         """Return whether utterances have the same features together as alone.
 
         Not found out with the utterances: those of the first call may have one length, and no
-        padding between them.
+        padding between them; and each of several workers, which see others, must decide alike.
         """
         if self._is_same_together is None:
             probe = _probe().to(self.device)
