@@ -13,7 +13,7 @@ from espnet_stacodec.fileio.code_files import check_codes
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
 from espnet_stacodec.inference.arrays import CodeArray, to_integers
 from espnet_stacodec.inference.computing import Computing
-from espnet_stacodec.inference.streams import Stream, Streams
+from espnet_stacodec.inference.streams import Rows, Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, DecoderSteps
 
 
@@ -46,17 +46,17 @@ class DecoderStreams(Streams):
             return self._decode({row: piece for row, piece in codes.items() if piece.shape[1]})
 
     @typechecked
-    def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
+    def flush(self, streams: Rows = None) -> list[torch.Tensor]:
         """End streams, which are then as new ones.
 
         Args:
-            streams: Which; None for all.
+            streams: Their numbers, from 0, each once; None for all.
 
         Returns:
             (0,) of each of these streams: audio is complete with the frame that it belongs to.
 
         Raises:
-            DataError: If there is no such stream.
+            DataError: If there is no such stream, or one is named twice; all are then as they were.
         """
         rows = self._rows(streams)
         with self._changing():

@@ -10,7 +10,7 @@ from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import TokenError
 from espnet_stacodec.inference.arrays import Count, Wave, to_piece
 from espnet_stacodec.inference.computing import Computing
-from espnet_stacodec.inference.streams import Stream, Streams
+from espnet_stacodec.inference.streams import Rows, Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, EncoderSteps, lookahead_frames
 
 
@@ -60,19 +60,20 @@ class EncoderStreams(Streams):
             return self._encode(given)
 
     @typechecked
-    def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
+    def flush(self, streams: Rows = None) -> list[torch.Tensor]:
         """End streams: the last frame is filled up with zeros, as `AudioCoding.encode` does.
 
         They are then as new ones.
 
         Args:
-            streams: Which; None for all.
+            streams: Their numbers, from 0, each once; None for all.
 
         Returns:
-            (n_codebooks, t_i) of each of these streams: the frames that were still missing.
+            (n_codebooks, t_i) of each of these streams, in this order: the frames that were still
+                missing.
 
         Raises:
-            DataError: If there is no such stream.
+            DataError: If there is no such stream, or one is named twice; all are then as they were.
         """
         rows = self._rows(streams)
         with self._changing():

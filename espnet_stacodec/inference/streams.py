@@ -1,15 +1,21 @@
 """What streams of audio and of codes have in common."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self, SupportsIndex
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
+import numpy as np
 import torch
 
 from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import DataError
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.streaming.state import State
+
+if TYPE_CHECKING:
+    Rows = Sequence[SupportsIndex] | None
+else:
+    Rows = Any  # typeguard leaves it to `Streams._rows`, which refuses in one sentence
 
 
 class Streams:
@@ -53,7 +59,7 @@ class Streams:
         copied.__dict__ |= self.__dict__ | {"_state": self._state.clone()}
         return copied
 
-    def flush(self, streams: Sequence[int] | None = None) -> list[torch.Tensor]:
+    def flush(self, streams: Rows = None) -> list[torch.Tensor]:
         """End streams, which are then as new ones; None for all. Returns what was still missing."""
         raise NotImplementedError
 
@@ -79,17 +85,30 @@ class Streams:
                 " where there is nothing new."
             )
 
-    def _rows(self, streams: Iterable[int] | None) -> list[int]:
-        """Return the streams that are meant; None means all."""
-        rows = list(range(self.number)) if streams is None else sorted(set(streams))
-        for row in rows:
+    def _rows(self, streams: Rows) -> list[int]:
+        """Return the streams that are meant, in the order given; None means all."""
+        if streams is None:
+            return list(range(self.number))
+        if not isinstance(streams, Sequence):
+            raise DataError(
+                f"Streams are named by a list of their numbers, such as [0], not by"
+                f" {type(streams).__name__}."
+            )
+        rows: list[int] = []
+        for row in streams:
+            # True would be taken for a mask, by torch.
+            if isinstance(row, bool) or not isinstance(row, int | np.integer):
+                raise DataError(f"{row!r} is no number of a stream; give whole numbers.")
             if not 0 <= row < self.number:
                 raise DataError(f"There is no stream {row}; they are 0 to {self.number - 1}.")
+            if row in rows:
+                raise DataError(f"Stream {row} is named twice; name each once.")
+            rows.append(int(row))
         return rows
 
     def _with(self, rows: Sequence[int], work: Callable[[State], torch.Tensor]) -> torch.Tensor:
         """Return work(what some streams remember), which may change it."""
-        if len(rows) == self.number:
+        if list(rows) == list(range(self.number)):
             return work(self._state)
         part = self._state.of(rows)
         result = work(part)
