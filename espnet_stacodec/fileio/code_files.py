@@ -111,22 +111,25 @@ def _compact(codes: np.ndarray) -> np.ndarray:
     return codes
 
 
-def check_codes(codes: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+def form_of_codes(sizes: Sequence[int]) -> str:
+    """Return what codes of such codebooks must be, in words that an error begins with."""
+    return f"Codes must be integers (n, T) of 1 to {len(sizes)} codebooks"
+
+
+def check_codes(codes: np.ndarray, sizes: Sequence[int], may_be_empty: bool = False) -> np.ndarray:
     """Return codes (n, T) as int64.
 
     Args:
         codes: Integers of the first n codebooks.
         sizes: Entries of each codebook that the codec has.
+        may_be_empty: Whether T may be 0.
 
     Raises:
         TokenError: If the codes are not what such codebooks hold.
     """
     if codes.ndim != 2 or codes.dtype.kind not in "iu" or not 1 <= len(codes) <= len(sizes):
-        raise TokenError(
-            f"Codes must be integers (n, T) of 1 to {len(sizes)} codebooks, not {codes.dtype}"
-            f" {codes.shape}."
-        )
-    if codes.shape[1] == 0:
+        raise TokenError(f"{form_of_codes(sizes)}, not {codes.dtype} {codes.shape}.")
+    if codes.shape[1] == 0 and not may_be_empty:
         raise TokenError("There are no frames in these codes.")
     wrong = np.argwhere((codes < 0) | (codes >= np.asarray(sizes[: len(codes)])[:, None]))
     if len(wrong):

@@ -2,19 +2,28 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import torch
 
 from espnet_stacodec.errors import DataError, TokenError
 from espnet_stacodec.fileio.audio import check_level, check_rate, resample
-from espnet_stacodec.fileio.code_files import Codes, check_codes
+from espnet_stacodec.fileio.code_files import Codes, check_codes, form_of_codes
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.semantic.token_files import check_tokens
 
-Wave = np.ndarray | torch.Tensor
-CodeArray = np.ndarray | torch.Tensor
+if TYPE_CHECKING:
+    Wave = np.ndarray | torch.Tensor
+    CodeArray = np.ndarray | torch.Tensor
+    # Of several streams: the next of each, and the numbers of some.
+    WavePieces = Sequence[Wave | None]
+    CodePieces = Sequence[CodeArray | None]
+    Rows = Sequence[SupportsIndex] | None
+else:
+    # typeguard leaves them to the functions below and to `Streams`, which refuse in one sentence,
+    # and say which wave or stream it is.
+    Wave = CodeArray = WavePieces = CodePieces = Rows = Any
 Count = SupportsIndex | None
 # Offset and full scale of the sample types of PCM files.
 PCM_TYPES = {
@@ -80,8 +89,12 @@ def _to_mono(wave: Wave, where: str) -> torch.Tensor:
 
 
 def _to_tensor(wave: Wave, where: str) -> torch.Tensor:
+    if kind := _no_array(wave):
+        raise DataError(
+            f"{where}: expected samples in a NumPy array or an ordinary tensor, got {kind}."
+        )
     if isinstance(wave, torch.Tensor):
-        return wave.detach()
+        return wave.detach().resolve_neg()
     if wave.dtype.kind == "f" and wave.dtype.itemsize > np.dtype(np.float64).itemsize:
         wave = wave.astype(np.float64)
     try:
@@ -90,19 +103,52 @@ def _to_tensor(wave: Wave, where: str) -> torch.Tensor:
         raise _wrong_type(where, wave.dtype) from error
 
 
+def _no_array(given: object) -> str:
+    """Return what `given` is if it cannot be read as an array; empty if it can."""
+    if not isinstance(given, torch.Tensor):
+        return "" if isinstance(given, np.ndarray) else f"{type(given).__name__}"
+    # A nested one, which may have no layout or shape to ask for, is asked first.
+    if given.is_nested:
+        return "a nested tensor"
+    if given.layout != torch.strided:
+        return f"a tensor of layout {str(given.layout).removeprefix('torch.').strip('_')}"
+    if given.is_meta:
+        return "a tensor on the meta device, which has no numbers"
+    return "a quantized tensor" if given.is_quantized else ""
+
+
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array as torch takes it: it knows neither negative strides nor byte orders."""
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
-def to_integers(codes: CodeArray) -> np.ndarray:
-    """Return codes or tokens of any strides, byte order and device as an array, unchecked."""
-    return codes.cpu().numpy() if isinstance(codes, torch.Tensor) else _native(codes)
+def to_integers(codes: CodeArray, wanted: str) -> np.ndarray:
+    """Return codes or tokens of any strides, byte order and device as an array, unchecked.
+
+    Args:
+        codes: What is to be an array or a tensor of integers.
+        wanted: Begins the error: what they must be.
+
+    Raises:
+        TokenError: If they are neither, or of a kind of tensor that NumPy does not have.
+    """
+    if kind := _no_array(codes):
+        raise TokenError(f"{wanted}, in a NumPy array or an ordinary tensor, not {kind}.")
+    if not isinstance(codes, torch.Tensor):
+        return _native(codes)
+    try:
+        return codes.detach().resolve_conj().resolve_neg().cpu().numpy()
+    except TypeError as error:
+        name = str(codes.dtype).removeprefix("torch.")
+        raise TokenError(f"{wanted}, not {name} {tuple(codes.shape)}.") from error
 
 
 def _to_float(samples: torch.Tensor, where: str) -> torch.Tensor:
     if samples.is_floating_point():
-        return samples.float()
+        try:
+            return samples.float()
+        except NotImplementedError as error:  # several numbers in a byte
+            raise _wrong_type(where, samples.dtype) from error
     if samples.dtype not in PCM_TYPES:
         raise _wrong_type(where, samples.dtype)
     offset, full_scale = PCM_TYPES[samples.dtype]
@@ -151,7 +197,8 @@ def to_codes(
         num_samples = codes.num_samples if num_samples is None else num_samples
         codes = codes.codes
     device = codes.device if isinstance(codes, torch.Tensor) else torch.device("cpu")
-    checked = torch.from_numpy(check_codes(to_integers(codes), choices)).to(device)
+    array = to_integers(codes, form_of_codes(choices))
+    checked = torch.from_numpy(check_codes(array, choices)).to(device)
     num_frames = checked.shape[1]
     longest = rule.num_samples(num_frames)
     length = longest if num_samples is None else int(num_samples.__index__())
@@ -172,7 +219,8 @@ def to_tokens(tokens: Any, num_tokens: int, where: str) -> np.ndarray:
     """
     try:
         is_array = isinstance(tokens, np.ndarray | torch.Tensor)
-        given = to_integers(tokens if is_array else torch.as_tensor(tokens))
-    except (TypeError, ValueError) as error:
+        array = tokens if is_array else torch.as_tensor(tokens)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TokenError(f"{where}: not a list of token ids ({error}).") from error
+    given = to_integers(array, f"{where}: semantic tokens must be integers (T,)")
     return check_tokens(where, given, num_tokens)

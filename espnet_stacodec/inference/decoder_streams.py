@@ -1,19 +1,18 @@
 """Streams of codes to audio, as they come."""
 
 import functools
-from collections.abc import Sequence
 from typing import SupportsIndex
 
 import torch
 from typeguard import typechecked
 
 from espnet_stacodec.config import whole_number
-from espnet_stacodec.errors import TokenError
-from espnet_stacodec.fileio.code_files import check_codes
+from espnet_stacodec.errors import naming
+from espnet_stacodec.fileio.code_files import check_codes, form_of_codes
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
-from espnet_stacodec.inference.arrays import CodeArray, to_integers
+from espnet_stacodec.inference.arrays import CodeArray, CodePieces, Rows, to_integers
 from espnet_stacodec.inference.computing import Computing
-from espnet_stacodec.inference.streams import Rows, Stream, Streams
+from espnet_stacodec.inference.streams import Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, DecoderSteps
 
 
@@ -27,7 +26,7 @@ class DecoderStreams(Streams):
         super().__init__(codec, number, state)
 
     @typechecked
-    def push(self, pieces: Sequence[CodeArray | None]) -> list[torch.Tensor]:
+    def push(self, pieces: CodePieces) -> list[torch.Tensor]:
         """Decode the next codes of each stream.
 
         Args:
@@ -38,10 +37,17 @@ class DecoderStreams(Streams):
             (t_i * hop,) float32 of each stream at the codec's rate, on the CPU.
 
         Raises:
+            DataError: If there is not a piece for each stream.
             TokenError: If codes do not fit the codec; all streams are then as they were.
         """
         self._check_number(pieces)
-        codes = {row: self._checked(piece, row) for row, piece in enumerate(pieces)}
+        given = {
+            row: self._checked(piece, row) for row, piece in enumerate(pieces) if piece is not None
+        }
+        return self._push(given)
+
+    def _push(self, codes: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        """codes: (n_i, t_i) of some streams, checked. Returns the audio of all."""
         with self._changing():
             return self._decode({row: piece for row, piece in codes.items() if piece.shape[1]})
 
@@ -64,18 +70,12 @@ class DecoderStreams(Streams):
                 self._state.begin(rows)
         return [torch.zeros(0) for _ in rows]
 
-    def _checked(self, piece: CodeArray | None, row: int) -> torch.Tensor:
+    def _checked(self, piece: CodeArray, row: int) -> torch.Tensor:
         """Return codes (n, t) of one stream."""
         choices = self.codec.codebook_choices
-        if piece is None:
-            return torch.zeros(1, 0, dtype=torch.long)
-        array = to_integers(piece)
-        if array.ndim == 2 and not array.shape[1] and 1 <= len(array) <= len(choices):
-            return torch.zeros(array.shape, dtype=torch.long)
-        try:
-            return torch.from_numpy(check_codes(array, choices))
-        except TokenError as error:
-            raise TokenError(f"stream {row}: {error}") from error
+        with naming(f"stream {row}"):
+            array = to_integers(piece, form_of_codes(choices))
+            return torch.from_numpy(check_codes(array, choices, may_be_empty=True))
 
     @torch.no_grad()
     def _decode(self, codes: dict[int, torch.Tensor]) -> list[torch.Tensor]:
@@ -110,4 +110,4 @@ class DecoderStream(Stream[DecoderStreams]):
     @typechecked
     def push(self, codes: CodeArray) -> torch.Tensor:
         """Decode the next codes (n, t); see `DecoderStreams.push`. Returns (t * hop,)."""
-        return self._streams.push([codes])[0]
+        return self._streams._push({0: self._streams._checked(codes, 0)})[0]

@@ -7,11 +7,11 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, TokenError
-from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.fileio.code_files import Codes, form_of_codes
 from espnet_stacodec.gan_codec.generator import STACodecGenerator
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
 from espnet_stacodec.inference import chunks
-from espnet_stacodec.inference.arrays import CodeArray, Count, to_codes
+from espnet_stacodec.inference.arrays import CodeArray, Count, to_codes, to_integers
 from espnet_stacodec.inference.computing import Computing
 
 
@@ -96,9 +96,10 @@ class Decoding(Computing):
                 f"codebooks {list(books)} must be of 0 to {self.n_codebooks - 1}, those of the"
                 " codec."
             )
-        if codebooks is not None and len(codebooks) != len(codes):
+        rows = to_integers(codes, form_of_codes(self.codebook_choices)).shape[:1]
+        if codebooks is not None and rows not in ((), (len(codebooks),)):
             raise TokenError(
-                f"{len(codebooks)} codebooks are named for codes of {len(codes)}; name one for each"
+                f"{len(codebooks)} codebooks are named for codes of {rows[0]}; name one for each"
                 " row."
             )
         choices = [self.codebook_choices[book] for book in books]

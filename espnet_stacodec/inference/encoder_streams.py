@@ -8,9 +8,9 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import TokenError
-from espnet_stacodec.inference.arrays import Count, Wave, to_piece
+from espnet_stacodec.inference.arrays import Count, Rows, Wave, WavePieces, to_piece
 from espnet_stacodec.inference.computing import Computing
-from espnet_stacodec.inference.streams import Rows, Stream, Streams
+from espnet_stacodec.inference.streams import Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, EncoderSteps, lookahead_frames
 
 
@@ -36,7 +36,7 @@ class EncoderStreams(Streams):
         super().__init__(codec, number, state)
 
     @typechecked
-    def push(self, pieces: Sequence[Wave | None]) -> list[torch.Tensor]:
+    def push(self, pieces: WavePieces) -> list[torch.Tensor]:
         """Encode the next samples of each stream.
 
         Args:
@@ -56,8 +56,12 @@ class EncoderStreams(Streams):
             for row, piece in enumerate(pieces)
             if piece is not None
         }
+        return self._push(given)
+
+    def _push(self, pieces: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        """pieces: (N_i,) of some streams, checked. Returns the codes of all."""
         with self._changing():
-            return self._encode(given)
+            return self._encode(pieces)
 
     @typechecked
     def flush(self, streams: Rows = None) -> list[torch.Tensor]:
@@ -155,4 +159,4 @@ class EncoderStream(Stream[EncoderStreams]):
     @typechecked
     def push(self, samples: Wave) -> torch.Tensor:
         """Encode the next samples (N,); see `EncoderStreams.push`. Returns (n_codebooks, t)."""
-        return self._streams.push([samples])[0]
+        return self._streams._push({0: to_piece(samples, "stream 0")})[0]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
-import numpy as np
 import torch
 from typeguard import typechecked
 
@@ -83,7 +82,7 @@ class Encoding(Computing):
             TokenError: If tokens are out of range, do not fit, or are not needed.
             ConfigError: If `n_codebooks` or `batch_size` is out of its range.
         """
-        if isinstance(wave, np.ndarray | torch.Tensor):
+        if not isinstance(wave, Sequence):
             given = None if semantic is None else [semantic]
             return self.encode([wave], sample_rate, given, batch_size, n_codebooks)[0]
         if semantic is not None and len(semantic) != len(wave):

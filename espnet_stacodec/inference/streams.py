@@ -2,20 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 import torch
 
 from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import DataError
+from espnet_stacodec.inference.arrays import Rows
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.streaming.state import State
-
-if TYPE_CHECKING:
-    Rows = Sequence[SupportsIndex] | None
-else:
-    Rows = Any  # typeguard leaves it to `Streams._rows`, which refuses in one sentence
 
 
 class Streams:
@@ -79,6 +75,11 @@ class Streams:
             )
 
     def _check_number(self, pieces: Sequence[object]) -> None:
+        if not isinstance(pieces, Sequence):
+            raise DataError(
+                f"Pieces are given as a list, one for each of the {self.number} streams, not as"
+                f" {type(pieces).__name__}."
+            )
         if len(pieces) != self.number:
             raise DataError(
                 f"{len(pieces)} pieces are given for {self.number} streams; give one for each, None"

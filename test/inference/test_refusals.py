@@ -134,7 +134,7 @@ def test_arguments_of_the_wrong_type_are_refused(plain, noise):
     from typeguard import TypeCheckError
 
     with pytest.raises(TypeCheckError):
-        plain.decode([[0]])
+        plain.decode(np.zeros((1, 1), int), "1")
     with pytest.raises(TypeCheckError):
         plain.encode(noise(320), "16000")
 
