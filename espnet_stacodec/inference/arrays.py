@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     CodeArray = np.ndarray | torch.Tensor
     # Of several streams: the next of each, and the numbers of some.
     WavePieces = Sequence[Wave | None]
-    CodePieces = Sequence[CodeArray | None]
+    CodePieces = Sequence[CodeArray | Codes | None]
     Rows = Sequence[SupportsIndex] | None
 else:
     # typeguard leaves them to the functions below and to `Streams`, which refuse in one sentence,

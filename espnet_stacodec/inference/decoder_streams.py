@@ -8,7 +8,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import naming
-from espnet_stacodec.fileio.code_files import check_codes, form_of_codes
+from espnet_stacodec.fileio.code_files import Codes, check_codes, form_of_codes
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
 from espnet_stacodec.inference.arrays import CodeArray, CodePieces, Rows, to_integers
 from espnet_stacodec.inference.computing import Computing
@@ -31,14 +31,16 @@ class DecoderStreams(Streams):
 
         Args:
             pieces: (n, t_i) integers of each stream, of the first n codebooks, which may be
-                another number than before; None, or no frames, for none.
+                another number than before, or `Codes`; None, or no frames, for none.
 
         Returns:
-            (t_i * hop,) float32 of each stream at the codec's rate, on the CPU.
+            (t_i * hop,) float32 of each stream at the codec's rate, on the CPU: whole frames, also
+            of `Codes`, which may hold fewer samples.
 
         Raises:
             DataError: If there is not a piece for each stream.
-            TokenError: If codes do not fit the codec; all streams are then as they were.
+            TokenError: If codes do not fit the codec, or `Codes` are of another one, which of an
+                array cannot be known; all streams are then as they were.
         """
         self._check_number(pieces)
         given = {
@@ -70,10 +72,13 @@ class DecoderStreams(Streams):
                 self._state.begin(rows)
         return [torch.zeros(0) for _ in rows]
 
-    def _checked(self, piece: CodeArray, row: int) -> torch.Tensor:
+    def _checked(self, piece: CodeArray | Codes, row: int) -> torch.Tensor:
         """Return codes (n, t) of one stream."""
         choices = self.codec.codebook_choices
         with naming(f"stream {row}"):
+            if isinstance(piece, Codes):
+                piece.check_codec(self.codec.fingerprint)
+                piece = piece.codes
             array = to_integers(piece, form_of_codes(choices))
             return torch.from_numpy(check_codes(array, choices, may_be_empty=True))
 
@@ -108,6 +113,6 @@ class DecoderStream(Stream[DecoderStreams]):
     """
 
     @typechecked
-    def push(self, codes: CodeArray) -> torch.Tensor:
+    def push(self, codes: CodeArray | Codes) -> torch.Tensor:
         """Decode the next codes (n, t); see `DecoderStreams.push`. Returns (t * hop,)."""
         return self._streams._push({0: self._streams._checked(codes, 0)})[0]

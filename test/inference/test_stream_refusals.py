@@ -1,5 +1,6 @@
 """What streams refuse: in one sentence, and they go on as if it had not been tried."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from causal_codecs import HOP, build_codec, speech
 
 from espnet_stacodec import AudioCoding
 from espnet_stacodec.errors import ConfigError, DataError, STACodecError, TokenError
+from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.pretrained.shipped.lookup import STREAMING_NAME
 
 WAVE = speech(20 * HOP, 1)
@@ -70,6 +72,24 @@ def test_bad_codes_leave_the_stream_as_it_was(codec, codes, message):
     with pytest.raises(TokenError, match=message):
         stream.push(codes)
     assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
+
+
+def test_codes_of_another_codec(codec):
+    """`Codes` say which codec made them; arrays cannot."""
+    made = codec.encode(WAVE, 16000).numpy()
+    own, other = (Codes(made, len(WAVE), 16000, name) for name in (codec.fingerprint, "0" * 16))
+    player, players = codec.decoder_stream(), codec.decoder_streams(2)
+    expected = codec.decoder_stream().push(made)
+    with pytest.raises(TokenError, match=f"stream 0: .* by codec {'0' * 16}, not by"):
+        player.push(other)
+    with pytest.raises(TokenError, match=f"stream 1: .* by codec {'0' * 16}, not by"):
+        players.push([own, other])
+    assert torch.equal(player.push(own), expected)
+    for audio in players.push([own, made]):
+        torch.testing.assert_close(audio, expected, rtol=0, atol=1e-5)
+    damaged = dataclasses.replace(own, codes=made.astype(float))
+    with pytest.raises(TokenError, match="stream 0: Codes must be integers"):
+        player.push(damaged)
 
 
 @pytest.mark.parametrize(
