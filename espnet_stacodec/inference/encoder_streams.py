@@ -12,6 +12,7 @@ from espnet_stacodec.inference.arrays import Count, Rows, Wave, WavePieces, to_p
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.inference.streams import Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, EncoderSteps, lookahead_frames
+from espnet_stacodec.streaming.state import State, damaged
 
 
 class EncoderStreams(Streams):
@@ -90,6 +91,11 @@ class EncoderStreams(Streams):
             if rows:
                 self._state.begin(rows)
         return [torch.cat(ends[row], 1) for row in rows]
+
+    def _check_state(self, state: State) -> None:
+        kept = int(state["num_samples"].max())
+        if kept >= self._hop:
+            raise damaged(f"num_samples {kept} is not below {self._hop}, a frame")
 
     @torch.no_grad()
     def _encode(self, pieces: dict[int, torch.Tensor]) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """What streams of audio and of codes have in common."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, SupportsIndex
 
@@ -17,8 +18,8 @@ from espnet_stacodec.streaming.state import State
 class Streams:
     """Several independent streams of a codec, computed together wherever that is possible.
 
-    Streams of one codec can be used by several threads, each of them by one at a time. A deep copy
-    shares the codec; `state` is all that differs.
+    Streams of one codec can be used by several threads, each of them by one at a time. A copy, deep
+    or not, shares the codec and goes on by itself; `state` is all that differs.
 
     Attributes:
         number: How many streams they are, B.
@@ -28,27 +29,32 @@ class Streams:
         self.codec = codec
         self.number = whole_number("number of streams", number, 1)
         self._state = state.clone()
-        self._state.fingerprint = codec.fingerprint
+        self._state.made_by = codec.output_key
         self._is_whole = True
 
     @property
     def state(self) -> State:
         """What the streams remember, copied; set it to continue another one's, e.g. elsewhere.
 
-        Setting it raises DataError if it is of another codec or another number of streams.
+        Setting it raises DataError, and changes nothing, if it is of another codec, precision,
+        direction or number of streams, or holds what no stream remembers.
         """
         self._check_whole()
         return self._state.clone()
 
     @state.setter
     def state(self, state: State) -> None:
-        self._state.copy_from(state)
-        self._is_whole = True
+        taken = self._state.taking(state)
+        self._check_state(taken)
+        self._state, self._is_whole = taken, True
 
     @property
     def state_bytes(self) -> int:
         """Size of the state of one stream, however long it is."""
         return self._state.num_bytes // self.number
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = type(self).__new__(type(self))
@@ -66,6 +72,9 @@ class Streams:
         self._is_whole = False
         yield
         self._is_whole = True
+
+    def _check_state(self, state: State) -> None:
+        """Raise DataError for a state with what such streams do not remember."""
 
     def _check_whole(self) -> None:
         if not self._is_whole:
@@ -118,10 +127,13 @@ class Streams:
 
 
 class Stream[Several: Streams]:
-    """One stream: a batch of one, without the lists."""
+    """One stream: a batch of one, without the lists. A copy goes on by itself."""
 
     def __init__(self, streams: Several) -> None:
         self._streams: Several = streams
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)
 
     @property
     def state(self) -> State:

@@ -135,24 +135,6 @@ def test_numbers_that_do_not_fit(codec, work, message):
         work(codec)
 
 
-def test_a_state_of_something_else(codec):
-    stream, other = codec.encoder_stream(), build_codec((0, 0)).encoder_stream()
-    retrained = build_codec(seed=1).encoder_stream()
-    states = [s.state for s in (other, retrained, codec.encoder_streams(2), codec.decoder_stream())]
-    for state in states:
-        before = stream.state
-        with pytest.raises(DataError, match="state is of another codec"):
-            stream.state = state
-        assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
-
-
-@pytest.mark.parametrize("state", [{}, None, "state"])
-def test_a_state_that_is_none(codec, state):
-    stream = codec.encoder_stream()
-    with pytest.raises(DataError, match="A .* is no state of a stream, which is what"):
-        stream.state = state
-
-
 @pytest.mark.parametrize("direction", ["encoder", "decoder"])
 def test_a_push_that_was_interrupted_is_not_gone_on_from(codec, direction, monkeypatch):
     """By Ctrl-C, or for lack of memory: it has gone through some of the networks."""

@@ -1,7 +1,6 @@
 """Streams: in whatever pieces, the codes of `encode` and the audio of `decode`."""
 
 import copy
-import pickle
 import threading
 from typing import Any
 from unittest import mock
@@ -201,25 +200,6 @@ def test_decoded_together_and_with_another_number_of_codebooks(codec):
     torch.testing.assert_close(audio, expected, rtol=0, atol=AUDIO_TOLERANCE)
 
 
-def test_a_stream_is_moved_copied_and_pickled(codec):
-    wave = speech(30 * HOP, 8)
-    expected = codec.encode(wave, 16000)
-    stream = codec.encoder_stream()
-    codes = stream.push(wave[:4321])
-    state = pickle.loads(pickle.dumps(stream.state))
-    twin = copy.deepcopy(stream)
-    whole = pickle.loads(pickle.dumps(stream))  # with its codec
-    stream.push(speech(5000, 9))  # which the others do not hear
-    moved = codec.encoder_stream()
-    moved.state = state
-    for other in (moved, twin, whole):
-        rest = [codes, other.push(wave[4321:]), other.flush()]
-        assert torch.equal(torch.cat(rest, 1), expected)
-    # A state is a copy: what was pushed since has not changed it.
-    moved.state = state
-    assert torch.equal(torch.cat([codes, moved.push(wave[4321:]), moved.flush()], 1), expected)
-
-
 def test_streams_that_were_made_in_inference_mode_go_on_outside():
     wave = speech(9 * HOP, 3)
     with torch.inference_mode():
@@ -235,16 +215,6 @@ def test_streams_that_were_made_in_inference_mode_go_on_outside():
 def test_latents_are_single_precision_in_any_precision(codec):
     assert codec.precision == "float64"
     assert codec.latents(np.zeros((1, 4), int)).dtype == torch.float32
-
-
-def test_the_state_of_a_decoder(codec):
-    codes = torch.randint(0, 8, (3, 20))
-    player = codec.decoder_stream()
-    audio = player.push(codes[:, :7])
-    twin = copy.deepcopy(player)
-    player.push(codes[:, :3])
-    whole = torch.cat([audio, twin.push(codes[:, 7:])])
-    torch.testing.assert_close(whole, codec.decode(codes), rtol=0, atol=AUDIO_TOLERANCE)
 
 
 def test_memory_does_not_grow(codec):
