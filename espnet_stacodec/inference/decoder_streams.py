@@ -6,7 +6,6 @@ from typing import SupportsIndex
 import torch
 from typeguard import typechecked
 
-from espnet_stacodec.config import whole_number
 from espnet_stacodec.errors import naming
 from espnet_stacodec.fileio.code_files import Codes, check_codes, form_of_codes
 from espnet_stacodec.gan_codec.quantizer.residual import sum_of_entries
@@ -14,6 +13,7 @@ from espnet_stacodec.inference.arrays import CodeArray, CodePieces, Rows, to_int
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.inference.streams import Stream, Streams
 from espnet_stacodec.streaming.coder import STEP_FRAMES, DecoderSteps
+from espnet_stacodec.streaming.state import State
 
 
 class DecoderStreams(Streams):
@@ -22,8 +22,7 @@ class DecoderStreams(Streams):
     def __init__(self, codec: Computing, number: SupportsIndex) -> None:
         self._steps = DecoderSteps(codec.generator)  # type: ignore[arg-type]
         self._hop = codec.frame_rule.hop_samples
-        state = self._steps.state(whole_number("number of streams", number, 1))
-        super().__init__(codec, number, state)
+        super().__init__(codec, number)
 
     @typechecked
     def push(self, pieces: CodePieces) -> list[torch.Tensor]:
@@ -70,7 +69,10 @@ class DecoderStreams(Streams):
         with self._changing():
             if rows:
                 self._state.begin(rows)
-        return [torch.zeros(0) for _ in rows]
+        return [torch.zeros(0, dtype=torch.float32) for _ in rows]
+
+    def _new_state(self, streams: int) -> State:
+        return self._steps.state(streams)
 
     def _checked(self, piece: CodeArray | Codes, row: int) -> torch.Tensor:
         """Return codes (n, t) of one stream."""
@@ -90,7 +92,9 @@ class DecoderStreams(Streams):
             row: sum_of_entries(entries, piece.to(self.codec.device)).T
             for row, piece in codes.items()
         }
-        audio: list[list[torch.Tensor]] = [[torch.zeros(0)] for _ in range(self.number)]
+        audio: list[list[torch.Tensor]] = [
+            [torch.zeros(0, dtype=torch.float32)] for _ in range(self.number)
+        ]
         done = 0
         with self.codec._computing():
             while rows := [row for row, of_row in latents.items() if of_row.shape[1] > done]:

@@ -29,12 +29,7 @@ class EncoderStreams(Streams):
         self.n_codebooks = whole_number("n_codebooks", n_codebooks, highest, highest=highest)
         self._lookahead = lookahead_frames(codec.generator)
         self._hop = codec.frame_rule.hop_samples
-        state = self._steps.state(whole_number("number of streams", number, 1))
-        # Samples of a frame that is not complete yet, and their number; frames so far.
-        state["samples"] = torch.zeros(int(number), self._hop)
-        state["num_samples"] = torch.zeros(int(number), dtype=torch.long)
-        state["num_frames"] = torch.zeros(int(number), dtype=torch.long)
-        super().__init__(codec, number, state)
+        super().__init__(codec, number)
 
     @typechecked
     def push(self, pieces: WavePieces) -> list[torch.Tensor]:
@@ -83,7 +78,8 @@ class EncoderStreams(Streams):
         rows = self._rows(streams)
         with self._changing():
             missing = (-self._state["num_samples"] % self._hop).tolist()
-            codes = self._encode({row: torch.zeros(missing[row]) for row in rows})
+            nothing = torch.zeros(self._hop, dtype=torch.float32)
+            codes = self._encode({row: nothing[: missing[row]] for row in rows})
             ends = {row: [codes[row]] for row in rows}
             for group in self._groups(rows):
                 for row, last in zip(group, self._finish(group).unbind(1), strict=True):
@@ -91,6 +87,14 @@ class EncoderStreams(Streams):
             if rows:
                 self._state.begin(rows)
         return [torch.cat(ends[row], 1) for row in rows]
+
+    def _new_state(self, streams: int) -> State:
+        state = self._steps.state(streams)
+        # Samples of a frame that is not complete yet, and their number; frames so far.
+        state["samples"] = torch.zeros(streams, self._hop, dtype=torch.float32)
+        state["num_samples"] = torch.zeros(streams, dtype=torch.long)
+        state["num_frames"] = torch.zeros(streams, dtype=torch.long)
+        return state
 
     def _check_state(self, state: State) -> None:
         kept = int(state["num_samples"].max())

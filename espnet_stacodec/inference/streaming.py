@@ -26,7 +26,7 @@ class Streaming(Computing):
 
         Raises:
             TokenError: If encoding needs tokens from outside, which need the whole utterance.
-            ConfigError: If `n_codebooks` is out of its range.
+            ConfigError: If `n_codebooks` is out of its range, or there is no memory.
         """
         return EncoderStream(self.encoder_streams(1, n_codebooks))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, SupportsIndex
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from espnet_stacodec.config import whole_number
-from espnet_stacodec.errors import DataError
+from espnet_stacodec.errors import ConfigError, DataError
 from espnet_stacodec.inference.arrays import Rows
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.streaming.state import State
@@ -25,10 +26,22 @@ class Streams:
         number: How many streams they are, B.
     """
 
-    def __init__(self, codec: Computing, number: SupportsIndex, state: State) -> None:
+    def __init__(self, codec: Computing, number: SupportsIndex) -> None:
         self.codec = codec
         self.number = whole_number("number of streams", number, 1)
-        self._state = state.clone()
+        # What is made in torch.inference_mode could not be changed outside.
+        with torch.inference_mode(False):
+            needed = self.number * self._new_state(1).num_bytes
+            try:
+                # The system may grant more than there is, and end the process that uses it.
+                if needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+                    raise MemoryError
+                self._state = self._new_state(self.number)
+            except (MemoryError, RuntimeError) as error:  # the latter is torch's
+                raise ConfigError(
+                    f"{self.number} streams need {needed / 1e9:.3g} GB of memory, which is not"
+                    " there; make fewer."
+                ) from error
         self._state.made_by = codec.output_key
         self._is_whole = True
 
@@ -72,6 +85,10 @@ class Streams:
         self._is_whole = False
         yield
         self._is_whole = True
+
+    def _new_state(self, streams: int) -> State:
+        """Return what so many new streams remember."""
+        raise NotImplementedError
 
     def _check_state(self, state: State) -> None:
         """Raise DataError for a state with what such streams do not remember."""

@@ -11,7 +11,9 @@ from causal_codecs import HOP, build_codec, speech
 from espnet_stacodec import AudioCoding
 from espnet_stacodec.errors import ConfigError, DataError, STACodecError, TokenError
 from espnet_stacodec.fileio.code_files import Codes
+from espnet_stacodec.inference.decoder_streams import DecoderStreams
 from espnet_stacodec.pretrained.shipped.lookup import STREAMING_NAME
+from espnet_stacodec.streaming.state import State
 
 WAVE = speech(20 * HOP, 1)
 
@@ -74,6 +76,28 @@ def test_bad_codes_leave_the_stream_as_it_was(codec, codes, message):
     assert all(torch.equal(value, before[name]) for name, value in stream.state.items())
 
 
+@pytest.mark.parametrize("number", [10**9, 10**30])
+@pytest.mark.parametrize("make", ["encoder_streams", "decoder_streams"])
+def test_more_streams_than_any_memory_holds(codec, make, number):
+    message = f"^{number} streams need .* GB of memory, which is not there; make fewer.$"
+    with pytest.raises(ConfigError, match=message):
+        getattr(codec, make)(number)
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_more_streams_than_there_is_memory_for_now(codec, error, monkeypatch):
+    new = State({"x": torch.zeros(1, 250)})
+
+    def full(streams: int) -> State:
+        if streams > 1:
+            raise error("DefaultCPUAllocator: can't allocate memory")
+        return new
+
+    monkeypatch.setattr(DecoderStreams, "_new_state", lambda _, streams: full(streams))
+    with pytest.raises(ConfigError, match="9000 streams need 0.009 GB of memory, which is"):
+        codec.decoder_streams(9000)
+
+
 def test_codes_of_another_codec(codec):
     """`Codes` say which codec made them; arrays cannot."""
     made = codec.encode(WAVE, 16000).numpy()
@@ -124,6 +148,7 @@ def test_a_codec_that_needs_tokens_decodes_only():
     ("work", "message"),
     [
         (lambda c: c.encoder_streams(0), "number of streams 0 is invalid; it must be 1 or more"),
+        (lambda c: c.encoder_streams(True), "number of streams True is invalid"),
         (lambda c: c.encoder_stream(4), r"n_codebooks 4 is invalid; it must be in 1\.\.3"),
         (lambda c: c.encoder_streams(2).push([WAVE]), "1 pieces are given for 2 streams"),
         (lambda c: c.decoder_streams(2).push([]), "0 pieces are given for 2 streams"),

@@ -212,6 +212,27 @@ def test_streams_that_were_made_in_inference_mode_go_on_outside():
     assert len(player.push(expected)) == len(wave)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
+def test_the_callers_default_dtype_changes_nothing(params, dtype):
+    wave, borders = speech(9 * HOP, 3), [500, 1500, 1600]
+    codec = build_codec(precision="float32", **params)
+
+    def results() -> list[torch.Tensor]:
+        stream, player = codec.encoder_stream(), codec.decoder_stream()
+        codes = encoded(stream, cut_at(wave, borders))
+        return [codes, player.push(codes), player.push(codes[:, :0]), player.flush()]
+
+    expected = results()
+    torch.set_default_dtype(dtype)
+    try:
+        found = results()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for tensor, other in zip(found, expected, strict=True):
+        assert tensor.dtype == other.dtype and torch.equal(tensor, other)
+
+
 def test_latents_are_single_precision_in_any_precision(codec):
     assert codec.precision == "float64"
     assert codec.latents(np.zeros((1, 4), int)).dtype == torch.float32
