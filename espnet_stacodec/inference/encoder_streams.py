@@ -7,7 +7,8 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.config import whole_number
-from espnet_stacodec.errors import TokenError
+from espnet_stacodec.errors import DataError, TokenError
+from espnet_stacodec.fileio.audio import check_rate
 from espnet_stacodec.inference.arrays import Count, Rows, Wave, WavePieces, to_piece
 from espnet_stacodec.inference.computing import Computing
 from espnet_stacodec.inference.streams import Stream, Streams
@@ -18,13 +19,26 @@ from espnet_stacodec.streaming.state import State, damaged
 class EncoderStreams(Streams):
     """Several independent streams of audio to codes; made by `codec.encoder_streams(number)`."""
 
-    def __init__(self, codec: Computing, number: SupportsIndex, n_codebooks: Count = None) -> None:
+    def __init__(
+        self,
+        codec: Computing,
+        number: SupportsIndex,
+        n_codebooks: Count = None,
+        sample_rate: Count = None,
+    ) -> None:
         self._steps = EncoderSteps(codec.generator)  # type: ignore[arg-type]
         if codec.needs_tokens:
             raise TokenError(
                 "This codec cannot encode a stream: it assigns the tokens of an SSL model, which"
                 " hears the whole utterance; train one that predicts them (predistillation)."
             )
+        if sample_rate is not None:
+            rate = check_rate(sample_rate, "streams")
+            if rate != codec.sample_rate:
+                raise DataError(
+                    f"The audio has {rate} Hz, and streams of this codec take {codec.sample_rate}"
+                    " Hz; resample it before it is pushed, or encode it whole, which resamples it."
+                )
         highest = codec.n_codebooks
         self.n_codebooks = whole_number("n_codebooks", n_codebooks, highest, highest=highest)
         self._lookahead = lookahead_frames(codec.generator)

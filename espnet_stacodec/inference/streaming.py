@@ -18,22 +18,26 @@ class Streaming(Computing):
     """
 
     @typechecked
-    def encoder_stream(self, n_codebooks: Count = None) -> EncoderStream:
+    def encoder_stream(self, n_codebooks: Count = None, sample_rate: Count = None) -> EncoderStream:
         """Return a stream of audio to codes, the same ones that `encode` gives.
 
         Args:
             n_codebooks: How many codebooks it returns; None for all.
+            sample_rate: Of the audio (Hz), which is not resampled; None takes it to be the codec's.
 
         Raises:
+            DataError: If `sample_rate` is another one than the codec's.
             TokenError: If encoding needs tokens from outside, which need the whole utterance.
             ConfigError: If `n_codebooks` is out of its range, or there is no memory.
         """
-        return EncoderStream(self.encoder_streams(1, n_codebooks))
+        return EncoderStream(self.encoder_streams(1, n_codebooks, sample_rate))
 
     @typechecked
-    def encoder_streams(self, number: SupportsIndex, n_codebooks: Count = None) -> EncoderStreams:
+    def encoder_streams(
+        self, number: SupportsIndex, n_codebooks: Count = None, sample_rate: Count = None
+    ) -> EncoderStreams:
         """Return independent streams that are computed together; raises as `encoder_stream`."""
-        return EncoderStreams(self, number, n_codebooks)
+        return EncoderStreams(self, number, n_codebooks, sample_rate)
 
     @typechecked
     def decoder_stream(self) -> DecoderStream:

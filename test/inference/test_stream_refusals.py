@@ -98,6 +98,20 @@ def test_more_streams_than_there_is_memory_for_now(codec, error, monkeypatch):
         codec.decoder_streams(9000)
 
 
+def test_audio_of_another_rate(codec):
+    for rate in (16000, np.int64(16000), torch.tensor(16000)):
+        stream = codec.encoder_stream(sample_rate=rate)
+        codes = torch.cat([stream.push(WAVE), stream.flush()], 1)
+        assert torch.equal(codes, codec.encode(WAVE, 16000))
+        assert codec.encoder_streams(2, 1, rate).n_codebooks == 1
+    for make in (codec.encoder_stream, lambda **rate: codec.encoder_streams(2, **rate)):
+        with pytest.raises(DataError, match="has 8000 Hz, .* take 16000 Hz; resample it before"):
+            make(sample_rate=8000)
+        for rate in (True, 0, -1):
+            with pytest.raises(DataError, match=f"the sampling rate of {rate} Hz is invalid"):
+                make(sample_rate=rate)
+
+
 def test_codes_of_another_codec(codec):
     """`Codes` say which codec made them; arrays cannot."""
     made = codec.encode(WAVE, 16000).numpy()
