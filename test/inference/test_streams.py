@@ -3,7 +3,6 @@
 import copy
 import threading
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -185,6 +184,33 @@ def test_audio_of_any_cutting_is_that_of_decode(codec, frames, books, cuttings, 
     assert expected.abs().max() > 0.01  # a tolerance of a thousandth of it
 
 
+@EXAMPLES
+@given(
+    conversations=st.lists(
+        st.tuples(st.integers(1, 70), st.integers(1, 3), cuttings(70), st.integers(0, 9)),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_players_together_are_as_alone(codec, conversations):
+    """They begin, end and pause at different times, with pieces of different sizes."""
+    rng = np.random.default_rng(len(conversations))
+    codes = [rng.integers(0, 8, (books, frames)) for frames, books, *_ in conversations]
+    pieces = [cut_at(c, borders) for c, (*_, borders, _) in zip(codes, conversations, strict=True)]
+    starts = [start for *_, start in conversations]
+    players = codec.decoder_streams(len(conversations))
+    heard: list[list[torch.Tensor]] = [[] for _ in conversations]
+    for time in range(max(s + len(p) for s, p in zip(starts, pieces, strict=True)) + 1):
+        turn = [time - start for start in starts]
+        given = [p[i] if 0 <= i < len(p) else None for i, p in zip(turn, pieces, strict=True)]
+        for row, audio in enumerate(players.push(given)):
+            heard[row].append(audio)
+        players.flush([row for row, i in enumerate(turn) if i == len(pieces[row])])
+    for of_stream, expected in zip(heard, codes, strict=True):
+        audio = torch.cat(of_stream)
+        torch.testing.assert_close(audio, codec.decode(expected), rtol=0, atol=AUDIO_TOLERANCE)
+
+
 def test_decoded_together_and_with_another_number_of_codebooks(codec):
     one, other = (torch.randint(0, 8, (3, n)) for n in (30, 17))
     streams = codec.decoder_streams(2)
@@ -269,40 +295,6 @@ def test_streams_in_two_threads(codec):
         thread.join()
     for index, wave in enumerate(waves):
         assert torch.equal(found[index], codec.encode(wave, 16000))
-
-
-@pytest.mark.parametrize("params", [{}, SPECTRAL], ids=["seanet", "spectral"])
-def test_long_audio_is_coded_in_steps_as_it_is_whole(params, monkeypatch):
-    from espnet_stacodec.inference import chunks
-    from espnet_stacodec.streaming import long_audio
-
-    codec = build_codec(**params)
-    waves = [speech(n * HOP + 9, n) for n in (170, 20)]
-    codes = codec.encode(waves, 16000, batch_size=1)
-    audio = codec.decode(codes, batch_size=1)
-    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1)
-    monkeypatch.setattr(long_audio, "STEP_FRAMES", 13)
-    stepped = mock.Mock(wraps=long_audio.encode)
-    monkeypatch.setattr(long_audio, "encode", stepped)
-    for one, other in zip(codec.encode(waves, 16000), codes, strict=True):
-        assert torch.equal(one, other)
-    assert stepped.call_count == 2  # a batch with long audio in it
-    for one, other in zip(codec.decode(codes), audio, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=AUDIO_TOLERANCE)
-
-
-def test_long_audio_with_given_tokens(monkeypatch):
-    from espnet_stacodec.inference import chunks
-    from espnet_stacodec.streaming import long_audio
-
-    codec = build_codec(predistillation=None)
-    wave = speech(120 * HOP, 3)
-    tokens = np.arange(120) % 8
-    expected = codec.encode(wave, 16000, tokens)
-    monkeypatch.setattr(chunks, "PIECE_SECONDS", 1)
-    monkeypatch.setattr(long_audio, "STEP_FRAMES", 13)
-    assert torch.equal(codec.encode(wave, 16000, tokens), expected)
-    assert torch.equal(expected[0], torch.from_numpy(tokens))
 
 
 def test_a_plain_codec_streams(codec):
