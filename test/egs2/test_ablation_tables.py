@@ -57,16 +57,16 @@ def test_tables_have_every_variant_and_reference(tmp_path):
 
 
 def test_codecs_that_stream_have_a_latency_and_a_plot(tmp_path):
-    later = {
+    later: dict[str, dict[str, float]] = {
         "not causal": {},
         "lookahead 1": {"latency_ms": 40.0},
-        "lookahead 0": {"latency_ms": 20},
+        "lookahead 0": {"latency_ms": 20.0},
     }
     runs = [
         {
             "variant": name,
             "seed": 1,
-            "figures": {"stoi": 0.5, "tokens_right": 30.0, "intent": 50.0, **latency},
+            "figures": {"stoi": 0.5, "tokens_right": 30.0, "intent": 50.0} | latency,
         }
         for name, latency in later.items()
     ]
