@@ -101,8 +101,8 @@ def decode_pipe(codec: AudioCoding, source: BinaryIO, sink: BinaryIO) -> int:
     Raises:
         ConfigError: If the codec cannot stream.
         TokenError: If the codes are of another codec or out of range.
-        DataError: If it is no such stream, it breaks off, or more follows its end. What came before
-            has been decoded.
+        DataError: If it is no such stream, it breaks off, or more follows its end. The frames
+            before what is wrong have been decoded, whatever arrived together.
     """
     stream = codec.decoder_stream()
     samples = 0
@@ -123,24 +123,25 @@ def _frames(source: BinaryIO, codec: AudioCoding) -> Iterator[tuple[torch.Tensor
     while len(data) < HEADER.size and (came := next(arriving, b"")):
         data += came
     books = _check_header(data[: HEADER.size], codec)
+    sizes = np.array(codec.codebook_choices[:books])
     data, done, mark = data[HEADER.size :], 0, 2 * CODE.itemsize
     while True:
         size = books * CODE.itemsize
         codes = np.frombuffer(data[: len(data) // size * size], CODE).reshape(-1, books)
         ends = np.flatnonzero(codes[:, 0] == END_MARK)
         codes = codes[: ends[0]] if len(ends) else codes
-        if len(codes):
-            yield torch.from_numpy(codes.T.astype(np.int64)), None
-            done += len(codes)
+        for good in _before_wrong(codes, sizes, done):
+            yield torch.from_numpy(good.T.astype(np.int64)), None
+        done += len(codes)
         data = data[len(codes) * size :]
         ended = int.from_bytes(data[: CODE.itemsize], "little") == END_MARK
         if ended and len(data) >= mark:
             length = int.from_bytes(data[CODE.itemsize : mark], "little")
             end = mark + size if length else mark
             if len(data) >= end:
-                if length:
-                    last = np.frombuffer(data[mark:end], CODE).astype(np.int64)
-                    yield torch.from_numpy(last[:, None]), length
+                last = np.frombuffer(data[mark:end], CODE).reshape(-1, books)
+                for good in _before_wrong(last, sizes, done):
+                    yield torch.from_numpy(good.T.astype(np.int64)), length
                 if data[end:] or next(arriving, b""):
                     raise DataError(
                         "more data follow the end of the codes; what came before has been decoded."
@@ -153,6 +154,24 @@ def _frames(source: BinaryIO, codec: AudioCoding) -> Iterator[tuple[torch.Tensor
                 " been decoded. Was the encoder stopped?"
             )
         data += came
+
+
+def _before_wrong(codes: np.ndarray, sizes: np.ndarray, done: int) -> Iterator[np.ndarray]:
+    """Yield the frames before the first one with a code out of range, then raise TokenError.
+
+    codes: (t, n), the frames after `done` others of the stream; sizes: (n,). Yields nothing where
+    there are none.
+    """
+    wrong = np.argwhere(codes >= sizes)
+    good = codes[: wrong[0, 0]] if len(wrong) else codes
+    if len(good):
+        yield good
+    if len(wrong):
+        frame, book = wrong[0]
+        raise TokenError(
+            f"Code {codes[frame, book]} of codebook {book + 1}, frame {done + frame} of the stream,"
+            f" is outside 0..{sizes[book] - 1}; what came before has been decoded."
+        )
 
 
 def _check_header(header: bytes, codec: AudioCoding) -> int:

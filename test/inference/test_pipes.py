@@ -31,6 +31,13 @@ class Pipe(io.BytesIO):
         return super().read(next(self.sizes, -1))
 
 
+class Drops(io.BytesIO):
+    """A pipe in which each byte arrives alone."""
+
+    def read1(self, size: int | None = -1) -> bytes:
+        return super().read(1)
+
+
 def pcm(num_samples: int, seed: int = 0) -> np.ndarray:
     return (speech(num_samples, seed) * 20000).round().astype("<i2")
 
@@ -152,11 +159,23 @@ def test_joined_streams_and_other_data_after_the_end(codec, samples):
             assert len(sink.getvalue()) == 2 * samples
 
 
-def test_codes_out_of_range(codec):
-    codes = encoded(codec, pcm(30 * HOP).tobytes())
-    wrong = codes[: HEADER.size + 6 * 9] + b"\x30\0" + codes[HEADER.size + 6 * 9 + 2 :]
-    with pytest.raises(TokenError, match=r"Code 48 of codebook 1, frame \d+, is outside"):
-        decoded(codec, wrong)
+@pytest.mark.parametrize("frame", [0, 9, 30])
+@pytest.mark.parametrize(("book", "code"), [(1, 8), (2, 48), (2, 65535), (3, 65535)])
+def test_codes_out_of_range(codec, book, code, frame):
+    """The frames before are decoded, and the wrong one is counted from the stream's start."""
+    good = encoded(codec, pcm(30 * HOP + 5).tobytes())
+    # The end mark stands before the last frame, 30.
+    place = HEADER.size + 6 * frame + 4 * (frame == 30) + 2 * (book - 1)
+    wrong = good[:place] + struct.pack("<H", code) + good[place + 2 :]
+    expected = decoded(codec, good)[: frame * HOP]
+    for source in (io.BytesIO(wrong), *(Pipe(wrong, seed) for seed in range(3)), Drops(wrong)):
+        sink = io.BytesIO()
+        where = f"Code {code} of codebook {book}, frame {frame} of the stream, is outside 0"
+        with pytest.raises(TokenError, match=rf"{where}.*before has been decoded"):
+            decode_pipe(codec, source, sink)
+        found = np.frombuffer(sink.getvalue(), "<i2")
+        assert len(found) == len(expected)
+        assert np.abs(found - expected.astype(int)).max(initial=0) <= 1
 
 
 def test_codebooks_that_the_format_does_not_hold():
