@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import os
+import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +26,8 @@ def encode(args: argparse.Namespace, source: Source) -> None:
     from espnet_stacodec.inference.pipes import encode_pipe
 
     codec = _codec(args, source)
-    with _waiting_for_pipes():
-        encode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer, args.n_codebooks)
+    with _breaking_off(), _pipes() as (audio, codes):
+        encode_pipe(codec, audio, codes, args.n_codebooks)
 
 
 def decode(args: argparse.Namespace, source: Source) -> None:
@@ -35,20 +35,26 @@ def decode(args: argparse.Namespace, source: Source) -> None:
     from espnet_stacodec.inference.pipes import decode_pipe
 
     codec = _codec(args, source)
-    with _waiting_for_pipes():
-        decode_pipe(codec, sys.stdin.buffer, sys.stdout.buffer)
+    with _breaking_off(), _pipes() as (codes, audio):
+        decode_pipe(codec, codes, audio)
 
 
 @contextlib.contextmanager
-def _waiting_for_pipes() -> Iterator[None]:
-    """Wait for pipes that stall, until Ctrl-C; say what that leaves of a stream.
+def _pipes() -> Iterator[tuple[io.FileIO, io.FileIO]]:
+    """Open standard input and output without a buffer.
 
-    It cannot go on as work on files does.
+    What a buffer holds would be written at the end of the process, waiting for who reads it.
     """
-    for pipe in (sys.stdin, sys.stdout):
-        # Programs that start this, or share its pipes, may have them not wait: what has not
-        # arrived yet would be taken for the end.
-        os.set_blocking(pipe.fileno(), True)
+    with (
+        io.FileIO(sys.stdin.fileno(), "rb", closefd=False) as source,
+        io.FileIO(sys.stdout.fileno(), "wb", closefd=False) as sink,
+    ):
+        yield source, sink
+
+
+@contextlib.contextmanager
+def _breaking_off() -> Iterator[None]:
+    """Say what Ctrl-C leaves of a stream, which cannot go on as work on files does."""
     try:
         yield
     except KeyboardInterrupt:

@@ -26,6 +26,7 @@ from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
 from espnet_stacodec.fileio.code_files import check_fingerprint
+from espnet_stacodec.fileio.waiting import arriving, send
 from espnet_stacodec.inference.audio_coding import AudioCoding
 
 MAGIC, VERSION = b"STACODES", 1
@@ -34,7 +35,6 @@ END_MARK = 0xFFFF
 SAMPLE = np.dtype("<i2")
 CODE = np.dtype("<u2")
 FULL_SCALE = 2**15
-READ_BYTES = 1 << 16
 # How files of audio begin, which recorders write where nobody asks them for raw samples.
 FILE_KINDS = {
     **{b"RIFF": "WAV", b"RF64": "WAV", b"FORM": "AIFF", b".snd": "AU", b"caff": "CAF"},
@@ -69,20 +69,20 @@ def encode_pipe(
         )
     books = codec.n_codebooks if n_codebooks is None else n_codebooks
     head = (MAGIC, VERSION, books, codec.sample_rate, codec.fingerprint.encode())
-    _send(sink, HEADER.pack(*head))
+    send(sink, HEADER.pack(*head))
     samples, rest = 0, b""
-    for came in _raw(_arriving(source), codec.sample_rate):
+    for came in _raw(arriving(source), codec.sample_rate):
         data = rest + came
         whole = len(data) // SAMPLE.itemsize * SAMPLE.itemsize
         piece, rest = np.frombuffer(data[:whole], SAMPLE), data[whole:]
         samples += len(piece)
-        _send(sink, _to_bytes(stream.push(piece.astype(np.int16))))
+        send(sink, _to_bytes(stream.push(piece.astype(np.int16))))
     if rest:
         logging.warning("the audio ended in the middle of a sample: its last byte was left out.")
     last = stream.flush()
     of_last = (samples - 1) % codec.frame_rule.hop_samples + 1 if last.shape[1] else 0
     end = np.array([END_MARK, of_last], CODE).tobytes()
-    _send(sink, _to_bytes(last[:, :-1]) + end + _to_bytes(last[:, -1:]))
+    send(sink, _to_bytes(last[:, :-1]) + end + _to_bytes(last[:, -1:]))
     return samples
 
 
@@ -110,7 +110,7 @@ def decode_pipe(codec: AudioCoding, source: BinaryIO, sink: BinaryIO) -> int:
         audio = stream.push(codes)
         audio = audio if length is None else audio[:length]
         scaled = (audio.numpy() * FULL_SCALE).round().clip(-FULL_SCALE, FULL_SCALE - 1)
-        _send(sink, scaled.astype(SAMPLE).tobytes())
+        send(sink, scaled.astype(SAMPLE).tobytes())
         samples += len(audio)
     stream.flush()
     return samples
@@ -118,9 +118,9 @@ def decode_pipe(codec: AudioCoding, source: BinaryIO, sink: BinaryIO) -> int:
 
 def _frames(source: BinaryIO, codec: AudioCoding) -> Iterator[tuple[torch.Tensor, int | None]]:
     """Yield codes (n, t) as they arrive, and of the last frame how many samples it has."""
-    arriving = _arriving(source)
+    pieces = arriving(source)
     data = b""
-    while len(data) < HEADER.size and (came := next(arriving, b"")):
+    while len(data) < HEADER.size and (came := next(pieces, b"")):
         data += came
     books = _check_header(data[: HEADER.size], codec)
     sizes = np.array(codec.codebook_choices[:books])
@@ -142,13 +142,13 @@ def _frames(source: BinaryIO, codec: AudioCoding) -> Iterator[tuple[torch.Tensor
                 last = np.frombuffer(data[mark:end], CODE).reshape(-1, books)
                 for good in _before_wrong(last, sizes, done):
                     yield torch.from_numpy(good.T.astype(np.int64)), length
-                if data[end:] or next(arriving, b""):
+                if data[end:] or next(pieces, b""):
                     raise DataError(
                         "more data follow the end of the codes; what came before has been decoded."
                         " Decode streams that were joined one by one."
                     )
                 return
-        if not (came := next(arriving, b"")):
+        if not (came := next(pieces, b"")):
             raise DataError(
                 f"the codes break off after {done} frames, without an end; what came before has"
                 " been decoded. Was the encoder stopped?"
@@ -193,10 +193,10 @@ def _check_header(header: bytes, codec: AudioCoding) -> int:
     return books
 
 
-def _raw(arriving: Iterator[bytes], sample_rate: int) -> Iterator[bytes]:
+def _raw(pieces: Iterator[bytes], sample_rate: int) -> Iterator[bytes]:
     """Yield what arrives, unless it is a file of audio."""
     first = b""
-    while len(first) < 4 and (came := next(arriving, b"")):
+    while len(first) < 4 and (came := next(pieces, b"")):
         first += came
     if kind := FILE_KINDS.get(first[:4]):
         raise DataError(
@@ -206,21 +206,7 @@ def _raw(arriving: Iterator[bytes], sample_rate: int) -> Iterator[bytes]:
         )
     if first:
         yield first
-    yield from arriving
-
-
-def _arriving(source: BinaryIO) -> Iterator[bytes]:
-    """Yield what has arrived, at least a byte, until the end."""
-    # A file's `read` would wait until it has as much as it was asked for.
-    read = getattr(source, "read1", source.read)
-    while came := read(READ_BYTES):
-        yield came
-
-
-def _send(sink: BinaryIO, data: bytes) -> None:
-    if data:
-        sink.write(data)
-        sink.flush()
+    yield from pieces
 
 
 def _to_bytes(codes: torch.Tensor) -> bytes:

@@ -96,22 +96,26 @@ def test_a_reader_that_goes_away_and_a_stalled_pipe(streaming_experiment, audio)
 
 
 def test_pipes_that_do_not_wait(streaming_experiment, codec, audio):
-    """As programs give them that wait for several things: a stall is no end; nothing is lost."""
+    """As programs make them, before or later, that wait for several things: a stall is no end."""
     samples_read, samples_write = os.pipe()
     played_read, played_write = os.pipe()
     fcntl.fcntl(played_write, fcntl.F_SETPIPE_SZ, 4096)
-    for pipe in (samples_read, played_write):
+    not_waiting = (samples_read, played_write)
+    for pipe in not_waiting:
         os.set_blocking(pipe, False)
     encoder = start("encode", streaming_experiment, stdin=samples_read, stdout=subprocess.PIPE)
     assert encoder.stdout is not None and encoder.stderr is not None
     decoder = start("decode", streaming_experiment, stdin=encoder.stdout, stdout=played_write)
     encoder.stdout.close()
-    for pipe in (samples_read, played_write):
-        os.close(pipe)
     with os.fdopen(played_read, "rb") as speaker:
         os.write(samples_write, audio[:3200].tobytes())
         played = speaker.read(640)  # the encoder has read all that there is
-        os.write(samples_write, audio[3200:].tobytes())
+        for pipe in not_waiting:
+            os.set_blocking(pipe, False)
+            os.close(pipe)
+        for begin, end in ((3200, 6400), (6400, len(audio))):
+            os.write(samples_write, audio[begin:end].tobytes())
+            time.sleep(0.3)
         os.close(samples_write)
         time.sleep(1)  # the speaker stalls: what it has not played fills the pipe
         played += speaker.read()
