@@ -45,9 +45,9 @@ def send(sink: BinaryIO, data: bytes) -> None:
             wait(select.POLLOUT, sink)
 
 
-def wait(event: int, *files: BinaryIO | int) -> None:
-    """Wait until one of some files or descriptors can be read (POLLIN) or written (POLLOUT)."""
+def wait(event: int, *files: BinaryIO | int) -> list[int]:
+    """Wait until a file or descriptor can be read (POLLIN) or written (POLLOUT); return which."""
     poll = select.poll()
     for file in files:
         poll.register(file, event)
-    poll.poll()
+    return [descriptor for descriptor, _ in poll.poll()]

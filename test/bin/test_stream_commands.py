@@ -1,6 +1,7 @@
 """`stacodec encode --stream | stacodec decode --stream`: real pipes, and how they end."""
 
 import fcntl
+import io
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from espnet_stacodec import AudioCoding
 from espnet_stacodec.bin.stacodec import main
+from espnet_stacodec.inference.pipes import decode_pipe, encode_pipe
 
 COMMAND = (sys.executable, "-m", "espnet_stacodec.bin.stacodec")
 READER_GONE = 141
@@ -125,16 +127,54 @@ def test_pipes_that_do_not_wait(streaming_experiment, codec, audio):
     np.testing.assert_allclose(heard, decoded.clip(-1, 1), rtol=0, atol=0.6 / 2**15)
 
 
-def test_ctrl_c_does_not_promise_to_go_on(streaming_experiment, audio):
-    encoder = start("encode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert encoder.stdin is not None and encoder.stdout is not None and encoder.stderr is not None
-    encoder.stdin.write(audio[:3200].tobytes())
+@pytest.mark.parametrize("reader", ["reads", "stalls", "is gone"])
+def test_ctrl_c_ends_a_microphone(streaming_experiment, codec, audio, reader):
+    """The first one gives the stream its end; a second one does not wait for who reads it."""
+    codes_read, codes_write = os.pipe()
+    encoder = start("encode", streaming_experiment, stdin=subprocess.PIPE, stdout=codes_write)
+    assert encoder.stdin is not None and encoder.stderr is not None
+    encoder.stdin.write(audio[:3300].tobytes())
     encoder.stdin.flush()
-    assert encoder.stdout.read(8) == b"STACODES"
+    codes = b""
+    while len(codes) < 32 + 6 * (10 - 2):
+        codes += os.read(codes_read, 4096)
+    if reader == "stalls":
+        os.set_blocking(codes_write, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(codes_write, bytes(4096))
+    os.close(codes_write)
+    if reader == "is gone":
+        os.close(codes_read)
     encoder.send_signal(signal.SIGINT)
+    if reader == "stalls":
+        with pytest.raises(subprocess.TimeoutExpired):
+            encoder.wait(0.5)
+        encoder.send_signal(signal.SIGINT)
     assert encoder.wait(20) == INTERRUPTED
     said = encoder.stderr.read().decode()
-    assert said.endswith("interrupted; the stream breaks off here.\n") and "go on" not in said
+    if reader == "reads":
+        with os.fdopen(codes_read, "rb") as rest:
+            codes += rest.read()
+        sink = io.BytesIO()
+        assert decode_pipe(codec, io.BytesIO(codes), sink) == 3300
+        assert said.endswith("interrupted; the stream ends here, complete with what was read.\n")
+    else:
+        assert said.endswith("interrupted; the stream breaks off here.\n")
+    assert "go on" not in said and "Traceback" not in said
+
+
+def test_ctrl_c_stops_the_decoder(streaming_experiment, codec, audio):
+    sink = io.BytesIO()
+    encode_pipe(codec, io.BytesIO(audio.tobytes()), sink)
+    decoder = start("decode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert decoder.stdin is not None and decoder.stdout is not None and decoder.stderr is not None
+    decoder.stdin.write(sink.getvalue()[: 32 + 6 * 10])
+    decoder.stdin.flush()
+    assert len(decoder.stdout.read(6400)) == 6400
+    decoder.send_signal(signal.SIGINT)
+    assert decoder.wait(20) == INTERRUPTED
+    assert decoder.stderr.read().endswith(b"interrupted; the stream breaks off here.\n")
 
 
 @pytest.mark.parametrize(
