@@ -120,11 +120,18 @@ def _codec(args: argparse.Namespace, source: Source) -> "AudioCoding":
     """Load the codec of a stream.
 
     Raises:
-        ConfigError: If the options are not those of a stream, or it cannot be loaded.
+        ConfigError: If the options are not those of a stream, it cannot be loaded, or there is
+            nothing to read from or to write to.
     """
     from espnet_stacodec.errors import ConfigError
     from espnet_stacodec.inference.audio_coding import AudioCoding
 
+    for name, file in (("input", sys.__stdin__), ("output", sys.__stdout__)):
+        if file is None:
+            raise ConfigError(
+                f"--stream needs standard input and output, and standard {name} is closed; give it"
+                " a pipe or a file."
+            )
     if args.inputs != ["-"]:
         raise ConfigError("--stream reads standard input: give - as the only input.")
     given = [name for name, value in FILE_OPTIONS.items() if getattr(args, name, value) != value]

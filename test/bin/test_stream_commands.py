@@ -177,6 +177,21 @@ def test_ctrl_c_stops_the_decoder(streaming_experiment, codec, audio):
     assert decoder.stderr.read().endswith(b"interrupted; the stream breaks off here.\n")
 
 
+@pytest.mark.parametrize(("closed", "name"), [("<&-", "input"), (">&-", "output")])
+@pytest.mark.parametrize("work", ["encode", "decode"])
+def test_streams_that_a_shell_closed(streaming_experiment, work, closed, name):
+    words = (*COMMAND, work, "--stream", "--model", str(streaming_experiment), "-")
+    ended = subprocess.run(
+        ["bash", "-c", f'"$@" {closed}', "bash", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.decode().endswith(f"standard {name} is closed; give it a pipe or a file.\n")
+    assert b"Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
