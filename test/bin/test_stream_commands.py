@@ -177,6 +177,35 @@ def test_ctrl_c_stops_the_decoder(streaming_experiment, codec, audio):
     assert decoder.stderr.read().endswith(b"interrupted; the stream breaks off here.\n")
 
 
+def test_nobody_hears_the_decoder(streaming_experiment, codec, audio):
+    sink = io.BytesIO()
+    encode_pipe(codec, io.BytesIO(audio.tobytes()), sink)
+    decoder = start("decode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert decoder.stdin is not None and decoder.stdout is not None and decoder.stderr is not None
+    decoder.stdin.write(sink.getvalue()[: 32 + 6 * 10])
+    decoder.stdin.flush()
+    assert len(decoder.stdout.read(640)) == 640
+    decoder.stdout.close()
+    decoder.stdin.write(sink.getvalue()[32 + 6 * 10 :])
+    decoder.stdin.close()
+    assert decoder.wait(20) == READER_GONE
+    said = decoder.stderr.read().decode()
+    assert "was not read to the end" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("work", ["encode", "decode"])
+def test_a_full_disk(streaming_experiment, codec, audio, work):
+    sink = io.BytesIO()
+    encode_pipe(codec, io.BytesIO(audio.tobytes()), sink)
+    given = audio.tobytes() if work == "encode" else sink.getvalue()
+    with Path("/dev/full").open("wb") as full:
+        command = start(work, streaming_experiment, stdin=subprocess.PIPE, stdout=full)
+    _, said = command.communicate(given, timeout=50)
+    assert command.returncode == 1
+    assert said.endswith(b"error: No space left on device; free some space and run it again.\n")
+    assert b"Traceback" not in said
+
+
 @pytest.mark.parametrize(("closed", "name"), [("<&-", "input"), (">&-", "output")])
 @pytest.mark.parametrize("work", ["encode", "decode"])
 def test_streams_that_a_shell_closed(streaming_experiment, work, closed, name):
