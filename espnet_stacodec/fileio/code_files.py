@@ -96,8 +96,10 @@ class Codes:
 def check_fingerprint(made_by: str, fingerprint: str) -> None:
     """Raise TokenError if codes that one codec made are to be decoded by another one."""
     if made_by != fingerprint:
+        # It comes from a file, and may hold anything, such as the end of a line.
+        shown = made_by.encode("unicode_escape").decode()
         raise TokenError(
-            f"these codes were made by codec {made_by}, not by {fingerprint}; decode them with the"
+            f"these codes were made by codec {shown}, not by {fingerprint}; decode them with the"
             " codec that made them."
         )
 

@@ -101,8 +101,9 @@ def decode_pipe(codec: AudioCoding, source: BinaryIO, sink: BinaryIO) -> int:
     Raises:
         ConfigError: If the codec cannot stream.
         TokenError: If the codes are of another codec or out of range.
-        DataError: If it is no such stream, it breaks off, or more follows its end. The frames
-            before what is wrong have been decoded, whatever arrived together.
+        DataError: If it is no such stream, its header or end is damaged, it breaks off, or more
+            follows its end. The frames before what is wrong have been decoded, whatever arrived
+            together.
     """
     stream = codec.decoder_stream()
     samples = 0
@@ -137,6 +138,12 @@ def _frames(source: BinaryIO, codec: AudioCoding) -> Iterator[tuple[torch.Tensor
         ended = int.from_bytes(data[: CODE.itemsize], "little") == END_MARK
         if ended and len(data) >= mark:
             length = int.from_bytes(data[CODE.itemsize : mark], "little")
+            if length > (hop := codec.frame_rule.hop_samples):
+                raise DataError(
+                    f"after {done} frames, the end of the codes says that the last frame has"
+                    f" {length} samples, and a frame has {hop}; the stream is damaged. What came"
+                    " before has been decoded."
+                )
             end = mark + size if length else mark
             if len(data) >= end:
                 last = np.frombuffer(data[mark:end], CODE).reshape(-1, books)
@@ -178,13 +185,19 @@ def _check_header(header: bytes, codec: AudioCoding) -> int:
     """Return the number of codebooks that follow."""
     if len(header) < HEADER.size or not header.startswith(MAGIC):
         raise DataError("this is no stream of codes; make one with `stacodec encode --stream`.")
-    _, version, books, _, fingerprint = HEADER.unpack(header)
+    _, version, books, sample_rate, fingerprint = HEADER.unpack(header)
     if version != VERSION:
         raise DataError(
             f"this stream of codes has version {version}, and this program reads {VERSION}; decode"
             " it with the version that made it."
         )
-    check_fingerprint(fingerprint.decode(errors="replace"), codec.fingerprint)
+    # Any bytes can be there; `check_fingerprint` shows them escaped.
+    check_fingerprint(fingerprint.decode("latin-1"), codec.fingerprint)
+    if sample_rate != codec.sample_rate:
+        raise DataError(
+            f"this stream of codes says that its audio has {sample_rate} Hz, and its codec has"
+            f" {codec.sample_rate} Hz; the stream is damaged, make it again."
+        )
     if not 1 <= books <= codec.n_codebooks:
         raise TokenError(
             f"this stream has codes of {books} codebooks, and the codec {codec.n_codebooks}; make"

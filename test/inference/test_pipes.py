@@ -126,7 +126,15 @@ def test_codes_that_break_off(codec, lost):
         (lambda codes: b"RIFF" + codes, "no stream of codes"),
         (lambda codes: codes[:8] + b"\2\0" + codes[10:], "has version 2, and this program reads 1"),
         (lambda codes: codes[:10] + b"\4\0" + codes[12:], "codes of 4 codebooks, and the codec 3"),
+        (
+            lambda codes: codes[:12] + b"\x40\x1f\0\0" + codes[16:],
+            "has 8000 Hz, and its codec has 16",
+        ),
         (lambda codes: codes[:16] + 16 * b"f" + codes[32:], "made by codec ffffffffffffffff, not"),
+        (
+            lambda codes: codes[:16] + b"a\nb\r\x1b\0\xff\\ 3456789" + codes[32:],
+            r"made by codec a\\nb\\r\\x1b\\x00\\xff\\\\ 3456789, not",
+        ),
     ],
 )
 def test_what_is_no_stream_of_this_codec(codec, change, message):
@@ -144,6 +152,22 @@ def test_files_are_no_raw_audio(codec):
             with pytest.raises(DataError, match=r"file, and a stream takes raw.*arecord -t raw"):
                 encode_pipe(codec, Pipe(content.getvalue(), seed), sink)
             assert len(sink.getvalue()) == HEADER.size
+
+
+@pytest.mark.parametrize("length", [HOP, HOP + 1, 40000, 65535])
+def test_a_last_frame_that_is_too_long(codec, length):
+    codes = encoded(codec, pcm(3 * HOP + 5).tobytes())
+    # The end mark stands before the last frame, 3.
+    place = HEADER.size + 6 * 3 + 2
+    wrong = codes[:place] + struct.pack("<H", length) + codes[place + 2 :]
+    sink = io.BytesIO()
+    if length == HOP:
+        assert decode_pipe(codec, Pipe(wrong, 0), sink) == 4 * HOP
+        return
+    message = f"after 3 frames.*{length} samples, and a frame has {HOP}.*has been decoded"
+    with pytest.raises(DataError, match=message):
+        decode_pipe(codec, Pipe(wrong, 0), sink)
+    assert len(sink.getvalue()) == 3 * HOP * 2
 
 
 @pytest.mark.parametrize("samples", [0, 3 * HOP + 5])
