@@ -25,6 +25,7 @@ import torch
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, DataError, TokenError
+from espnet_stacodec.fileio.audio_kinds import LONGEST_START, kind_of_file
 from espnet_stacodec.fileio.code_files import check_fingerprint
 from espnet_stacodec.fileio.waiting import arriving, send
 from espnet_stacodec.inference.audio_coding import AudioCoding
@@ -35,11 +36,6 @@ END_MARK = 0xFFFF
 SAMPLE = np.dtype("<i2")
 CODE = np.dtype("<u2")
 FULL_SCALE = 2**15
-# How files of audio begin, which recorders write where nobody asks them for raw samples.
-FILE_KINDS = {
-    **{b"RIFF": "WAV", b"RF64": "WAV", b"FORM": "AIFF", b".snd": "AU", b"caff": "CAF"},
-    **{b"fLaC": "FLAC", b"OggS": "Ogg"},
-}
 
 
 @typechecked
@@ -59,7 +55,7 @@ def encode_pipe(
 
     Raises:
         ConfigError: If the codec cannot stream, or its codes do not fit the format.
-        DataError: If it is a file of audio.
+        DataError: If it begins as a file of audio does (`kind_of_file`), or as codes.
     """
     stream = codec.encoder_stream(n_codebooks)
     if max(codec.codebook_sizes) > END_MARK:
@@ -207,13 +203,17 @@ def _check_header(header: bytes, codec: AudioCoding) -> int:
 
 
 def _raw(pieces: Iterator[bytes], sample_rate: int) -> Iterator[bytes]:
-    """Yield what arrives, unless it is a file of audio."""
+    """Yield what arrives, unless it is a file of audio or codes."""
     first = b""
-    while len(first) < 4 and (came := next(pieces, b"")):
+    while len(first) < LONGEST_START and (came := next(pieces, b"")):
         first += came
-    if kind := FILE_KINDS.get(first[:4]):
+    if first.startswith(MAGIC):
         raise DataError(
-            f"the audio is a {kind} file, and a stream takes raw samples: 16-bit, little-endian,"
+            "this is a stream of codes, and no audio; decode it with `stacodec decode --stream`."
+        )
+    if kind := kind_of_file(first):
+        raise DataError(
+            f"the audio is a file ({kind}), and a stream takes raw samples: 16-bit, little-endian,"
             f" mono, at {sample_rate} Hz, as `arecord -t raw -f S16_LE -r {sample_rate}` and"
             f" `sox IN -t raw -e signed -b 16 -c 1 -r {sample_rate} -` write them."
         )

@@ -143,15 +143,20 @@ def test_what_is_no_stream_of_this_codec(codec, change, message):
         decoded(codec, change(codes))
 
 
-def test_files_are_no_raw_audio(codec):
-    for form in ("WAV", "FLAC", "OGG", "AIFF", "AU", "CAF", "RF64"):
-        content = io.BytesIO()
-        soundfile.write(content, pcm(1000), 16000, format=form)
-        for seed in range(3):
-            sink = io.BytesIO()
-            with pytest.raises(DataError, match=r"file, and a stream takes raw.*arecord -t raw"):
-                encode_pipe(codec, Pipe(content.getvalue(), seed), sink)
-            assert len(sink.getvalue()) == HEADER.size
+@pytest.mark.parametrize("kind", ["WAV", "MP3", "W64", "codes"])
+def test_files_are_no_raw_audio(codec, kind):
+    content = io.BytesIO()
+    message = r"is a file \(.*raw samples.*arecord -t raw"
+    if kind == "codes":
+        content.write(encoded(codec, pcm(1000).tobytes()))
+        message = "is a stream of codes, and no audio; decode it with"
+    else:
+        soundfile.write(content, pcm(1000), 16000, format=kind)
+    for source in (Drops(content.getvalue()), *(Pipe(content.getvalue(), i) for i in range(3))):
+        sink = io.BytesIO()
+        with pytest.raises(DataError, match=message):
+            encode_pipe(codec, source, sink)
+        assert len(sink.getvalue()) == HEADER.size
 
 
 @pytest.mark.parametrize("length", [HOP, HOP + 1, 40000, 65535])
