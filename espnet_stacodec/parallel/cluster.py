@@ -11,10 +11,9 @@ from types import FrameType
 
 import dask
 from distributed import Client
-from espnet3.parallel.parallel import get_client
-from omegaconf import OmegaConf
 
 from espnet_stacodec.errors import ConfigError, StageError
+from espnet_stacodec.parallel.clients import client_of
 from espnet_stacodec.parallel.cluster_config import ClusterConfig
 from espnet_stacodec.parallel.dispatch import Dispatch
 from espnet_stacodec.parallel.lifetime import ctrl_c_waits
@@ -57,17 +56,13 @@ class Cluster:
         self._stack.enter_context(_quiet_dask(self._submission))
         self._stack.enter_context(dask.config.set(DASK_SETTINGS))
         self._stack.enter_context(_ends_by_sigterm())
-        described = {
-            "env": self.config.env,
-            "n_workers": self.config.num_workers,
-            "options": self.config.options,
-        }
         logging.info("%s: %d workers are asked for", self.config.where, self.config.num_workers)
         try:
             # Ctrl-C is for this process; workers and the commands that submit jobs inherit this.
             with ctrl_c_waits():
-                return self._stack.enter_context(get_client(OmegaConf.create(described)))
-        except (RuntimeError, ValueError, TypeError, OSError, ImportError) as error:
+                return self._stack.enter_context(client_of(self.config))
+        except Exception as error:
+            # Of any class: asyncssh, kr8s and others that start workers have their own.
             raise ConfigError(
                 f"{self.config.where}: a cluster '{self.config.env}' cannot be started"
                 f" ({_first_reason(error)}); change its options."
@@ -120,7 +115,7 @@ def _first_reason(error: BaseException) -> str:
     """
     while error.__cause__ is not None and not isinstance(error.__cause__, KeyError):
         error = error.__cause__
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _SubmissionErrors(logging.Handler):

@@ -39,6 +39,8 @@ ONE_MACHINE = {
 # A port of its own for the page, since somebody else's may have Dask's.
 JOBS = {"scheduler_options": {"dashboard_address": ":0"}}
 SSH = {"worker_options": {"nthreads": 1}}
+# Without the picture of its start, which the screen would be full of.
+PODS = {"worker_command": ["dask", "worker", "--nthreads", "1"], "quiet": True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,4 +115,6 @@ def _defaults(env: str) -> dict[str, Any]:
         return {key: value for key, value in ONE_MACHINE.items() if key != "memory_limit"}
     if env == "ssh":
         return dict(SSH)
+    if env == "kube":
+        return dict(PODS)
     return dict(JOBS) if ENVIRONMENTS[env] is not None else {}
