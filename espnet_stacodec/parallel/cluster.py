@@ -83,7 +83,9 @@ class Cluster:
 
     def ask_again(self) -> None:
         """Start workers, or submit jobs, for those that have ended."""
-        assert self.client.cluster is not None, "ESPnet makes clients of clusters only"
+        if self.config.env == "ssh":
+            return  # each host has a process of Dask that starts its workers again
+        assert self.client.cluster is not None, "clients are made of clusters only"
         with ctrl_c_waits():
             self.client.cluster.scale(self.config.num_workers)
 

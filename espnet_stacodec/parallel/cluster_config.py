@@ -65,6 +65,8 @@ class ClusterConfig:
     def read(cls, path: Path, num_workers: int) -> "ClusterConfig":
         """Read `env`, `n_workers` (`num_workers` if not given), `options`, `start_timeout`.
 
+        With `ssh`, `n_workers` follows from the hosts.
+
         Raises:
             ConfigError: If a key or value is unknown, or what the environment needs is not here.
         """
@@ -91,8 +93,12 @@ class ClusterConfig:
         n_workers = content.get("n_workers")
         if n_workers is not None and not isinstance(n_workers, int):
             raise ConfigError(f"{path}: n_workers is a whole number, not {n_workers!r}.")
+        options = _merged(_defaults(env), options)
+        if env == "ssh":
+            # The hosts say how many, not --nj.
+            num_workers = _workers_on_hosts(str(path), options, n_workers)
         number = whole_number(f"{path}: n_workers", n_workers, num_workers)
-        return cls(Path(path), env, number, _defaults(env) | options, float(timeout))
+        return cls(Path(path), env, number, options, float(timeout))
 
     @property
     def submits_jobs(self) -> bool:
@@ -106,6 +112,42 @@ class ClusterConfig:
             return "the lines above"
         folder = self.options.get("log_directory")
         return f"the logs of the jobs in {folder or Path.cwd()}"
+
+
+def _merged(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with what they leave out, also in the dictionaries among them."""
+    merged = {**defaults, **options}
+    for key, default in defaults.items():
+        if isinstance(default, dict) and isinstance(merged[key], dict):
+            merged[key] = _merged(default, merged[key])
+    return merged
+
+
+def _workers_on_hosts(where: str, options: Mapping[str, Any], n_workers: int | None) -> int:
+    """Return how many workers Dask starts on the hosts of ssh: it can neither add nor spare any.
+
+    Raises:
+        ConfigError: If there is no host for a worker, or another number is asked for.
+    """
+    hosts = options.get("hosts")
+    if not isinstance(hosts, list) or len(hosts) < 2:
+        raise ConfigError(
+            f"{where}: hosts must list two or more, the scheduler's and one for each worker, not"
+            f" {hosts!r}."
+        )
+    of_workers = options["worker_options"]
+    on_each = of_workers.get("n_workers", 1) if isinstance(of_workers, dict) else 1
+    if type(on_each) is not int or on_each < 1:
+        raise ConfigError(
+            f"{where}: n_workers of worker_options, those of a host, is 1 or more, not {on_each!r}."
+        )
+    number = (len(hosts) - 1) * on_each
+    if n_workers not in (None, number):
+        raise ConfigError(
+            f"{where}: n_workers {n_workers} does not go with {len(hosts)} hosts, the first of"
+            f" which has the scheduler: they make {number} workers; leave n_workers out."
+        )
+    return number
 
 
 def _defaults(env: str) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Clusters that are made here rather than by ESPnet: pods, and hosts that ssh reaches."""
 
 import inspect
+import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import ssh_stand_in
 import yaml
 from cluster_work import squared
 from distributed import LocalCluster
@@ -96,6 +99,44 @@ def test_pods_that_are_refused_are_a_sentence(operator, tmp_path):
     message = r"kube.yaml: a cluster 'kube' cannot be started \(Forbidden\); change its options"
     with pytest.raises(ConfigError, match=message), Workers(1, cluster=path) as workers:
         list(workers.map(squared, [1], "squares"))
+
+
+@pytest.fixture
+def hosts(monkeypatch) -> None:
+    """Hosts that ssh reaches; what is started there finds this folder."""
+    monkeypatch.setitem(sys.modules, "asyncssh", ssh_stand_in)
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(cluster_config.importlib.util, "find_spec", lambda name: name)
+
+
+def test_each_host_but_the_first_has_a_worker(hosts, tmp_path):
+    """Also with options of options, which are to be dictionaries."""
+    options = {
+        "hosts": ["first", "second", "third"],
+        "connect_options": {"username": "me"},
+        "worker_options": {"resources": {"memory": 4}},
+    }
+    with Workers(8, cluster=written(tmp_path, "ssh", options=options)) as workers:
+        results = list(workers.map(squared, list(range(40)), "squares"))
+        assert [result for result, _ in results] == [item * item for item in range(40)]
+        engine: Any = workers._engine
+        engine.client.wait_for_workers(2, timeout=60)
+        engine.ask_again()
+        assert workers.num_jobs == 2 and list(engine.slots().values()) == [1, 1]
+        assert os.getpid() not in {pid for _, pid in results}
+
+
+@pytest.mark.parametrize("options", [
+    {"hosts": ["closed", "second"]},
+    {"hosts": ["first", "second", "closed"]},
+    {"hosts": ["first", "second"], "connect_options": {"username": "stranger"}},
+])  # fmt: skip
+def test_a_refused_login_is_a_sentence(hosts, tmp_path, options):
+    path = written(tmp_path, "ssh", options=options)
+    message = r"^ssh.yaml: a cluster 'ssh' cannot be started \(.*Permission denied .*\); change its"
+    with pytest.raises(ConfigError) as error, Workers(1, cluster=path) as workers:
+        list(workers.map(squared, [1], "squares"))
+    assert re.match(message, str(error.value).removeprefix(f"{tmp_path}/"))
 
 
 def test_what_is_asked_of_dask_kubernetes_is_there():
