@@ -2,7 +2,7 @@
 
 Torch's elastic agent (torchrun's) rather than ESPnet's launcher: it also starts processes without
 GPUs, finds the other machines by one address whatever the scheduler, and when a process dies it
-ends the others, on every machine, instead of letting them wait for it.
+ends the others, instead of letting them wait for it; on every machine, by `WatchedRendezvous`.
 """
 
 import argparse
@@ -18,10 +18,12 @@ from pathlib import Path
 
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from espnet_stacodec.config import check_range
 from espnet_stacodec.errors import ConfigError, TrainingError
+from espnet_stacodec.train import rendezvous
 
 DEFAULT_PORT = 29400
 # Where a process that ends with an error of the input leaves its sentence for the others' starter.
@@ -97,7 +99,7 @@ class Launch:
         """Start the processes, each running `module`, and wait until they have ended.
 
         Raises:
-            TrainingError: If one of them failed; the others were stopped then.
+            TrainingError: If one of them failed, on any machine; the others were stopped then.
         """
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         endpoint = f"{self.address}:{self.port}" if self.nodes > 1 else "localhost:0"
@@ -108,7 +110,7 @@ class Launch:
                 max_nodes=self.nodes,
                 nproc_per_node=self.processes,
                 run_id=os.environ.get("SLURM_JOB_ID", "stacodec"),
-                rdzv_backend="c10d",
+                rdzv_backend=rendezvous.BACKEND if self.nodes > 1 else "c10d",
                 rdzv_endpoint=endpoint,
                 max_restarts=0,
             )
@@ -117,6 +119,13 @@ class Launch:
                 elastic_launch(config, sys.executable)("-m", module, *self.others, *own)
             except ChildFailedError as error:
                 raise TrainingError(_sentence(error, Path(folder))) from error
+            except RendezvousError as error:
+                raise TrainingError(
+                    f"the {self.nodes} machines did not meet at {endpoint} ({error}); start the"
+                    " same command on each, with a name of the first that all can reach."
+                ) from error
+            finally:
+                rendezvous.leave()
 
 
 def is_started() -> bool:
