@@ -18,6 +18,11 @@ def world_size() -> int:
     return dist.get_world_size() if is_distributed() else 1
 
 
+def own_rank() -> int:
+    """Return which of the processes that train together this one is; 0 where it is alone."""
+    return dist.get_rank() if is_distributed() else 0
+
+
 def all_reduce_sum(*tensors: torch.Tensor) -> None:
     """Replace each tensor, in place, by its sum over all ranks: one exchange for all of them.
 

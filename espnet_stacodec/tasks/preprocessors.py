@@ -1,10 +1,12 @@
 """What happens to an utterance after ESPnet's own preprocessing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from espnet_stacodec.frames import FrameRule, align_tokens
+from espnet_stacodec.gan_codec.distributed import own_rank
 from espnet_stacodec.iterators.augmentation import Augmentation
 from espnet_stacodec.semantic.token_files import check_tokens
 
@@ -14,18 +16,28 @@ class AugmentingPreprocessor:
 
     Args:
         preprocess: ESPnet's preprocessing, or None.
-        augmentation: What changes audio.
+        augmentation: What changes audio; each of several processes draws changes of its own.
     """
 
     def __init__(self, preprocess: Callable | None, augmentation: Augmentation) -> None:
         self.preprocess = preprocess
         self.augmentation = augmentation
+        self.rank = own_rank()  # here, since data workers are in no group
 
     def __call__(self, uid: str, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """data: {"audio": (N,), ...}; returns it with other audio of the same length."""
         data = data if self.preprocess is None else self.preprocess(uid, data)
-        # ESPnet seeds numpy's generator in each of its data workers.
-        return data | {"audio": self.augmentation(data["audio"], np.random)}
+        return data | {"audio": self.augmentation(data["audio"], self._random())}
+
+    def _random(self) -> Any:
+        """Return what the changes of an utterance are drawn from.
+
+        ESPnet seeds numpy's generator in each of its data workers, but alike on all ranks.
+        """
+        if self.rank == 0:
+            return np.random
+        drawn = np.random.randint(2**32, size=4, dtype=np.uint32)
+        return np.random.RandomState([self.rank, *drawn.tolist()])
 
 
 class AlignedPreprocessor:

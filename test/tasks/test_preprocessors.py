@@ -1,13 +1,19 @@
 """What happens to an utterance after ESPnet's own preprocessing."""
 
 import argparse
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
+from espnet2.iterators.sequence_iter_factory import worker_init_fn
+from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
+from torch.utils.data import DataLoader
 
 from espnet_stacodec.errors import LengthError, TokenError
 from espnet_stacodec.frames import FrameRule
 from espnet_stacodec.iterators.augmentation import Augmentation
+from espnet_stacodec.tasks import preprocessors
 from espnet_stacodec.tasks.preprocessors import (
     AlignedPreprocessor,
     AugmentingPreprocessor,
@@ -84,3 +90,38 @@ def test_only_training_audio_is_augmented(train):
     audio = np.full(640, 0.1, np.float32)
     made = STACodecTask.build_preprocess_fn(args, train)("utt", {"audio": audio})["audio"]
     assert np.array_equal(made, audio) != train
+
+
+SEED = 4  # that of the options and the epoch
+CHANGES = Augmentation(16000, gain_db=(-20, 6), noise_share=0.5, equalizer_share=0.5)
+RAMP = np.linspace(-0.1, 0.1, 640, dtype=np.float32)
+
+
+def changed(prepare: AugmentingPreprocessor, items: list[int]) -> np.ndarray:
+    return prepare("utt", {"audio": RAMP})["audio"]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_ranks_change_their_audio_differently(monkeypatch, num_workers):
+    """The first as a training of one process does; torch's numbers are the same on all."""
+
+    def on_rank(rank: int) -> tuple[list[np.ndarray], float]:
+        monkeypatch.setattr(preprocessors, "own_rank", lambda: rank)
+        prepare = AugmentingPreprocessor(None, CHANGES)
+        set_all_random_seed(SEED)
+        loader = DataLoader(
+            range(6),  # type: ignore[arg-type]
+            num_workers=num_workers,
+            collate_fn=partial(changed, prepare),
+            worker_init_fn=partial(worker_init_fn, base_seed=SEED),
+        )
+        return list(loader), float(torch.rand(1))
+
+    ranks = [on_rank(rank) for rank in range(3)]
+    random = np.random.RandomState(SEED)
+    for audio in ranks[0][0]:
+        np.testing.assert_array_equal(audio, CHANGES(RAMP, random))
+    assert len({audio.tobytes() for made, _ in ranks for audio in made}) == 18
+    assert len({number for _, number in ranks}) == 1
+    for one, other in zip(ranks[2][0], on_rank(2)[0], strict=True):
+        np.testing.assert_array_equal(one, other)
