@@ -1,9 +1,12 @@
 """The training loop: two processes, and two passes a step, equal one with the whole batch."""
 
+import contextlib
 import copy
+import json
 import logging
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -303,3 +306,53 @@ def test_turns_of_the_discriminator_are_skipped_alike_in_every_run(configuration
     assert turns[0] == turns[1]
     assert turns[0][:3] == [False] * 3
     assert 3 <= sum(turns[0]) <= STEPS - 6
+
+
+def count_exchanges(rank: int, ranks: int, folder: Path, conf: dict, epoch: list) -> None:
+    """Save how many exchanges each step asked for; those of gradients are torch's own."""
+    counts: list[int] = []
+
+    def counted(function):
+        def call(*args, **kwargs):
+            counts[-1] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    def step_with_count(self, *args):
+        counts.append(0)
+        return step(self, *args)
+
+    step = gan_steps.GANSteps._step
+    counts.append(0)
+    with (
+        mock.patch.object(gan_steps.GANSteps, "_step", step_with_count),
+        contextlib.ExitStack() as stack,
+    ):
+        for name in ("all_reduce", "all_gather", "all_gather_object", "broadcast"):
+            function = counted(getattr(torch.distributed, name))
+            stack.enter_context(mock.patch.object(torch.distributed, name, function))
+        train(conf, epoch, Options(), distributed=True)
+    (folder / f"{rank}.json").write_text(json.dumps(counts))
+
+
+def test_a_step_asks_for_few_exchanges(configuration, batches, tmp_path):
+    """Five with both turns: sizes, codebooks, norms of the losses, and the figures of each turn."""
+    run_ranks(count_exchanges, tmp_path, configuration("sta"), batches(True, steps=8))
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first[-4:-1] == [5] * 3, first
+
+
+def test_two_ranks_skip_the_same_turns_as_one(configuration, batches, tmp_path):
+    conf, epoch = configuration("sta"), batches(False, steps=12)
+    options = Options(grad_clip=100.0, skip_discriminator_prob=0.5)
+    run_ranks(train_rank, tmp_path, conf, epoch, [0, 2, 3], options)
+    train_rank(0, 1, tmp_path, conf, epoch, [0, 3], options)
+    first, second, alone = (
+        torch.load(tmp_path / name, weights_only=True) for name in ("2.0.pth", "2.1.pth", "1.0.pth")
+    )
+    assert 12 < len(alone["gradients"]) < 12 + 12 - 3  # some turns are taken, and some skipped
+    for ranks in (first, second):
+        assert_equal_turns(ranks["gradients"], alone["gradients"])
+        assert_close(ranks["state"], alone["state"], "state")
