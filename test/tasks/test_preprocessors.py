@@ -109,7 +109,7 @@ def test_ranks_change_their_audio_differently(monkeypatch, num_workers):
         monkeypatch.setattr(preprocessors, "own_rank", lambda: rank)
         prepare = AugmentingPreprocessor(None, CHANGES)
         set_all_random_seed(SEED)
-        loader = DataLoader(
+        loader: DataLoader = DataLoader(
             range(6),  # type: ignore[arg-type]
             num_workers=num_workers,
             collate_fn=partial(changed, prepare),
