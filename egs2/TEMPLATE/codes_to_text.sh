@@ -169,10 +169,12 @@ train() { # train FOLDER OPTION...
         --valid_data_path_and_name_and_type "$inputs/$valid_set/text,text,text" "${@:2}" \
         "${train_words[@]}"
 }
+# A training that was killed while it saved an epoch may have the checkpoint before it alone.
+started() { [[ -e $exp/checkpoint.pth || -e $exp/checkpoint.previous.pth ]]; }
 # same_inputs: a trained model is given the kind of input and target that it was trained with, whatever
 # its --tag is, of the same codec: one that was trained on, or anew, has the same name.
 same_inputs() {
-    [[ -e $exp/checkpoint.pth ]] || return 0
+    started || return 0
     local before="$name $units" cure="train it under another --tag, or remove it."
     [[ ! -e $exp/inputs.txt ]] || before=$(<"$exp/inputs.txt")
     [[ $before == "$name $units" ]] ||
@@ -190,7 +192,7 @@ if begin 5 "training: $exp"; then
     need 4 "$stats/train/$shape"
     need_gpus
     same_inputs
-    if [[ ! -e $exp/checkpoint.pth ]]; then
+    if ! started; then
         echo "$name $units" >"$exp/inputs.txt"
         [[ ! -e $inputs/codes.json ]] || cp "$inputs/codes.json" "$exp/"
     fi

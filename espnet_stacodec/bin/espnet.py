@@ -10,9 +10,11 @@ import importlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.bin._training import hindrances_in_one_sentence
 from espnet_stacodec.parallel import end_with
 
 
@@ -36,30 +38,53 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"ESPnet has no command '{args.command}' in espnet2.bin.")
     if args.end_with is not None:
         end_with(args.end_with)
-    said = _cli.errors_in_one_sentence(f"{parser.prog} {args.command}")
-    with said, contextlib.ExitStack() as stack:
+    with _cli.errors_in_one_sentence(f"{parser.prog} {args.command}"):
         module = importlib.import_module(name)
         if args.command.endswith("_train"):
-            options = module.get_parser().parse_args(args.options)
-            _hold_folder(options, stack)
-            _check_training(options)
-        module.main(args.options)
+            _train(args.command, module, args.options)
+        else:
+            module.main(args.options)
 
 
-def _hold_folder(options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
+def _train(command: str, module: ModuleType, argv: list[str]) -> None:
+    """Train; what an interruption has cut off is replaced first by what was whole before."""
+    from espnet_stacodec.tasks.readers import READERS
+
+    options = module.get_parser().parse_args(argv)
+    with contextlib.ExitStack() as stack:
+        is_first = _hold_folder(options, stack)
+        _check_training(options)
+        if is_first and options.resume and not options.collect_stats:
+            from espnet_stacodec.train import checkpoint_recovery
+
+            checkpoint_recovery.recover(options.output_dir)
+        stack.enter_context(hindrances_in_one_sentence(options.output_dir))
+        # DeepSpeed writes checkpoints of its own, and takes ESPnet's trainer alone.
+        if command in READERS and not getattr(options, "use_deepspeed", False):
+            READERS[command].main(cmd=argv)
+        else:
+            module.main(argv)
+
+
+def _hold_folder(options: argparse.Namespace, stack: contextlib.ExitStack) -> bool:
     """Keep other trainings from writing over this one's files until `stack` is closed.
 
+    Returns:
+        Whether this process is the one that writes there: of several that somebody started, one
+        for each rank, the first one.
+
     Raises:
-        StageError: If another one is writing there.
+        StageError: If another training is writing there.
     """
     from espnet2.train.distributed_utils import get_rank
 
     from espnet_stacodec.fileio.temporaries import exclusive
 
-    # Of several processes that somebody started, one for each rank, the first one writes.
     launcher = options.dist_launcher if options.dist_launcher == "slurm" else None
-    if options.output_dir is not None and not get_rank(options.dist_rank, launcher):
-        stack.enter_context(exclusive(Path(options.output_dir), wait=False))
+    if options.output_dir is None or get_rank(options.dist_rank, launcher):
+        return False
+    stack.enter_context(exclusive(Path(options.output_dir), wait=False))
+    return True
 
 
 def _check_training(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from espnet_stacodec.bin import _cli
-from espnet_stacodec.errors import TrainingError
+from espnet_stacodec.bin._training import hindrances_in_one_sentence
 
 COMMAND = "espnet_stacodec.bin.train"
 
@@ -46,24 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _train(argv: Sequence[str]) -> None:
     from espnet_stacodec.tasks.stacodec import STACodecTask
 
-    with _cli.errors_in_one_sentence(COMMAND):
-        try:
-            STACodecTask.main(cmd=argv)
-        except RuntimeError as error:
-            # Raised as another class by a data loader's process.
-            if "LibsndfileError" in f"{type(error).__name__} {error}":
-                reason = str(error).strip().split("\n")[-1]
-                raise TrainingError(
-                    f"audio of the training cannot be read any more ({reason}); run stage 2 again,"
-                    " then this: the training goes on after its last complete epoch."
-                ) from error
-            # What the writer of checkpoints raises where a disk is full is no OSError.
-            if "inline_container" not in str(error):
-                raise
-            raise TrainingError(
-                "A checkpoint cannot be written; make room on the disk and run it again: the"
-                " training goes on after its last complete epoch."
-            ) from error
+    with _cli.errors_in_one_sentence(COMMAND), hindrances_in_one_sentence():
+        STACodecTask.main(cmd=argv)
 
 
 def _one_of_several(argv: Sequence[str]) -> None:

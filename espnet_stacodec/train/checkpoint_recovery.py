@@ -6,10 +6,13 @@ become complete.
 """
 
 import logging
+import re
 import zipfile
 from pathlib import Path
 
-import torch
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+
+from espnet_stacodec.errors import TrainingError
 
 CURRENT = "checkpoint.pth"
 PREVIOUS = "checkpoint.previous.pth"
@@ -26,6 +29,9 @@ def recover(output_dir: Path | str) -> None:
     """Take the previous checkpoint back if the current one is not of a complete epoch.
 
     An incomplete one of the first epoch is removed: the training starts anew.
+
+    Raises:
+        TrainingError: If an incomplete one is of a later epoch, and there is none before it.
     """
     current, previous = Path(output_dir) / CURRENT, Path(output_dir) / PREVIOUS
     if previous.exists():
@@ -33,8 +39,21 @@ def recover(output_dir: Path | str) -> None:
             logging.warning("%s was not written completely; going on from %s.", current, previous)
             previous.replace(current)
     elif current.exists() and not _is_whole(current):
+        _refuse_to_lose_epochs(current)
         logging.warning("%s was not written completely; starting anew.", current)
         current.unlink()
+
+
+def _refuse_to_lose_epochs(checkpoint: Path) -> None:
+    """Raise TrainingError where starting anew would write over the weights of later epochs."""
+    names = (re.fullmatch(r"(\d+)epoch\.pth", path.name) for path in checkpoint.parent.iterdir())
+    newest = max((int(name[1]) for name in names if name), default=0)
+    if newest > 1:
+        raise TrainingError(
+            f"{checkpoint}: it was not written completely, and there is none of an epoch before;"
+            f" remove it to train anew, or begin another experiment with --init_param"
+            f" {checkpoint.with_name(f'{newest}epoch.pth')}."
+        )
 
 
 def _is_complete(checkpoint: Path) -> bool:
@@ -61,5 +80,5 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _epoch_of(checkpoint: Path) -> int:
     """Return the epoch that a whole checkpoint names."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = safe_torch_load(str(checkpoint), map_location="cpu", mmap=True)
     return state["reporter"]["epoch"]

@@ -1,5 +1,6 @@
 """The runner of ESPnet's commands."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pytest
+import torch
 
 from espnet_stacodec.bin import espnet
 from espnet_stacodec.fileio.files import write_scp
@@ -71,6 +73,52 @@ def test_another_model_is_another_experiment(experiment):
     assert (experiment / "config.yaml").read_bytes() == before
     espnet.main([*options, "--max_epoch", "2"])
     assert (experiment / "2epoch.pth").exists()
+
+
+def epoch_of(checkpoint: Path) -> int:
+    return torch.load(checkpoint, weights_only=True)["reporter"]["epoch"]
+
+
+def test_a_full_disk_ends_the_training_in_one_sentence(experiment):
+    """Files may grow to 100 kB: configuration and log fit, a checkpoint of 1 MB does not."""
+    command = [sys.executable, "-m", "espnet_stacodec.bin.espnet", *options_of(experiment)]
+    full = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    assert full.returncode == 1
+    said = full.stderr.strip().splitlines()[-1]
+    assert f"error: {experiment}: a checkpoint cannot be written; make room on the disk" in said
+    assert (experiment / "checkpoint.pth").stat().st_size <= 100_000
+    espnet.main([*options_of(experiment), "--max_epoch", "1"])
+    assert epoch_of(experiment / "checkpoint.pth") == 1
+
+
+def test_a_checkpoint_that_was_cut_off_is_replaced_by_the_one_before(experiment, monkeypatch):
+    """As by a kill while it was written."""
+    options = options_of(experiment)
+    espnet.main([*options, "--max_epoch", "2"])
+    checkpoint, previous = (experiment / f"checkpoint{which}.pth" for which in ("", ".previous"))
+    assert (epoch_of(checkpoint), epoch_of(previous)) == (2, 1)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    begun = []
+    seeded = "espnet2.train.trainer.set_all_random_seed"  # with the seed 0 and the epoch
+    monkeypatch.setattr(seeded, lambda seed: begun.append(seed))
+    espnet.main([*options, "--max_epoch", "3"])
+    assert begun == [2, 3]
+    assert (epoch_of(checkpoint), epoch_of(previous)) == (3, 2)
+
+
+def test_a_checkpoint_is_kept_as_it_is_where_another_model_is_asked_for(experiment):
+    options = options_of(experiment)
+    espnet.main([*options, "--max_epoch", "1"])
+    checkpoint = experiment / "checkpoint.pth"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with pytest.raises(SystemExit, match="started with another"):
+        espnet.main([*options, "--encoder_conf", "hidden_size=6"])
+    assert checkpoint.exists()
 
 
 @pytest.mark.parametrize("command", ["no_such_train", "../train"])

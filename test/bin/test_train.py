@@ -23,7 +23,7 @@ def test_a_full_disk_ends_the_training_in_one_sentence(toy_task, tmp_path):
     )
     assert full.returncode == 1
     last = full.stderr.strip().splitlines()[-1]
-    assert last.startswith("espnet_stacodec.bin.train: error: A checkpoint cannot be written")
+    assert last.startswith("espnet_stacodec.bin.train: error: a checkpoint cannot be written")
     assert not list(out.glob("*epoch.pth"))
     subprocess.run([*command, "--resume", "true"], check=True, capture_output=True)
     assert (out / "2epoch.pth").exists()

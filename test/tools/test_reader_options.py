@@ -184,6 +184,21 @@ def test_a_trained_reader_is_given_no_other_inputs_under_its_tag(reader, other):
         assert f"{exp} was trained on other inputs or units ('a_q1_words bpe1000' " in said
 
 
+def test_a_reader_that_was_killed_while_it_saved_an_epoch_is_a_trained_one(reader):
+    """It has the checkpoint of the epoch before alone, under its name."""
+    exp = "exp/mt_x"
+    for name in ("a_q1_words", "a_q1_intent"):
+        reader.make(f"dump/inputs/{name}/bpe1000/tokens.txt")
+    reader.make(f"{exp}/stats/train/src_text_shape")
+    options = ["--codes_dir", "a/codes", "--tag", "x", "--stage", "5", "--stop_stage", "5"]
+    assert reader.run(*options).returncode == 0
+    reader.make(f"{exp}/checkpoint.previous.pth")
+    done = reader.run(*options, "--target", "intent")
+    assert done.returncode == 1
+    assert "trained on other inputs or units" in errors(done)[-1]
+    assert (reader.folder / exp / "inputs.txt").read_text() == "a_q1_words bpe1000\n"
+
+
 @pytest.mark.parametrize("option", [["--input", "audio"], ["--input=audio"]])
 def test_audio_is_recognized_by_espnets_task_for_it(reader, option):
     reader.make("dump/inputs/audio_words/bpe1000/tokens.txt")

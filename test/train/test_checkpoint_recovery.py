@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from espnet_stacodec.errors import TrainingError
 from espnet_stacodec.train import checkpoint_recovery
 
 
@@ -89,6 +90,16 @@ def test_a_later_checkpoint_without_the_one_before_is_never_removed(two_epochs):
     (two_epochs / "latest.pth").unlink()
     checkpoint_recovery.recover(two_epochs)
     assert epoch_of(two_epochs) == 2
+
+
+def test_starting_anew_is_refused_where_later_epochs_would_be_lost(two_epochs):
+    """As in a training that was begun with another program, which keeps no checkpoint before."""
+    (two_epochs / "checkpoint.previous.pth").unlink()
+    cut(two_epochs / "checkpoint.pth")
+    before = {path.name: path.read_bytes() for path in two_epochs.iterdir()}
+    with pytest.raises(TrainingError, match=r"none of an epoch before; .* --init_param .*/2epoch"):
+        checkpoint_recovery.recover(two_epochs)
+    assert {path.name: path.read_bytes() for path in two_epochs.iterdir()} == before
 
 
 def test_a_kill_after_the_previous_checkpoint_was_kept(two_epochs):
