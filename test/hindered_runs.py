@@ -21,6 +21,7 @@ from typing import Any
 from killed_runs import KINDS, LATE_IMPORTS
 
 from espnet_stacodec.bin import _cli
+from espnet_stacodec.downstream import recognition
 from espnet_stacodec.evaluation import resynthesis
 from espnet_stacodec.fileio import parts
 from espnet_stacodec.fileio.files import read_scp
@@ -145,7 +146,7 @@ def main() -> None:
         importlib.import_module(name)
     git_revision()
     hindrance = sys.argv[2]
-    parts.PART_ITEMS = resynthesis.PART_UTTERANCES = 2
+    parts.PART_ITEMS = resynthesis.PART_UTTERANCES = recognition.PART_UTTERANCES = 2
     setattr(resynthesis, "time", types.SimpleNamespace(perf_counter=lambda: 0.0))  # noqa: B010
     sentences = {}
     for kind, options in json.loads(Path(sys.argv[1]).read_text()).items():

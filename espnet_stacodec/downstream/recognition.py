@@ -1,6 +1,7 @@
 """Decode a set with a trained ESPnet model, in several processes, and keep what is finished."""
 
 import functools
+import math
 import os
 import subprocess
 import sys
@@ -35,6 +36,7 @@ MODEL_OPTIONS = {
 # Types of ESPnet's inputs whose lists hold values; others hold paths.
 VALUE_TYPES = ("text", "text_int", "text_float", "csv", "csv_int", "csv_float")
 LOG_LINES = 3
+PART_UTTERANCES = 100  # what a kill can cost; each part starts a process, which takes seconds
 PARENT = "<process>"  # in a command: the process that runs it
 
 
@@ -55,8 +57,7 @@ def recognize(
         streams: `path,name,type` of each input, as ESPnet's commands take them.
         options: Further options of the inference command.
         out_dir: Where to write.
-        workers: Processes, each of which decodes a part of the set; None for this one. With
-            another number the parts are others, and are decoded anew.
+        workers: Processes, each of which decodes a part of the set at a time; None for this one.
 
     Returns:
         The path of the hypotheses, `<utterance id> <words>` lines; words may be missing.
@@ -72,10 +73,7 @@ def recognize(
     # Options may name files, e.g. the decoding configuration.
     files = [str(model_file), *(option for option in options if Path(option).is_file())]
     identities = identify({file: str(Path(file).resolve()) for file in files})
-    utterances = list(inputs)
-    count = min(workers.num_jobs, len(utterances))
-    # Every n-th: neighbours are of one speaker, and as long.
-    items = [{utt: inputs[utt] for utt in utterances[first::count]} for first in range(count)]
+    items = _cut(inputs)
     command = [sys.executable, "-m", "espnet_stacodec.bin.espnet"]
     command += ["--end_with", PARENT, f"{task}_inference"]
     command += [config_option, str(model_file.parent / "config.yaml")]
@@ -99,6 +97,16 @@ def recognize(
         made.write_before(final)
         write_scp(final, hypotheses)
     return final
+
+
+def _cut(inputs: Mapping[str, list]) -> list[dict[str, list]]:
+    """Cut a set into parts of `PART_UTTERANCES` or a little less, however many processes there are.
+
+    A part has every n-th utterance: neighbours are of one speaker, and as long.
+    """
+    utterances = list(inputs)
+    count = math.ceil(len(utterances) / PART_UTTERANCES)
+    return [{utt: inputs[utt] for utt in utterances[first::count]} for first in range(count)]
 
 
 def _identify_inputs(streams: Sequence[str]) -> dict[str, list]:

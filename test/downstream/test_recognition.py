@@ -58,6 +58,7 @@ def says(tmp_path, monkeypatch):
     (tmp_path / "python").write_text(SAYS)
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(recognition, "PART_UTTERANCES", 3)
     write_text(tmp_path / "codes.ark", "codes")
     write_scp(tmp_path / "codes.scp", dict.fromkeys(UTTS, f"{tmp_path / 'codes.ark'}:5"))
     write_text(tmp_path / "1epoch.pth", "on")
@@ -112,7 +113,8 @@ def model(tmp_path_factory) -> Path:
     return folder / "1epoch.pth"
 
 
-def test_two_processes_recognize_what_one_does(model, tmp_path, processes):
+def test_two_processes_recognize_what_one_does(model, tmp_path, processes, monkeypatch):
+    monkeypatch.setattr(recognition, "PART_UTTERANCES", 3)
     stream = f"{model.parent / 'codes.scp'},speech,kaldi_ark"
     options = ["--config", str(model.parent / "decode.yaml")]
     path = recognize("slu", model, [stream], options, tmp_path / "two", Workers(2))
@@ -144,9 +146,19 @@ def test_every_utterance_is_decoded_once(says, processes, tmp_path):
     assert keys == [["utt0", "utt2", "utt4"], ["utt1", "utt3"]]
 
 
-def test_there_are_no_more_processes_than_utterances(says, processes):
-    assert says(num_jobs=9) == dict.fromkeys(UTTS, "on")
-    assert len(processes) == len(UTTS)
+def test_another_number_of_processes_keeps_what_is_finished(says, processes, tmp_path):
+    first = says(num_jobs=1)
+    next((tmp_path / "out").glob(".text.2.*.txt")).unlink()
+    del processes[:]
+    assert says(num_jobs=9) == first and len(processes) == 1
+
+
+def test_a_long_set_is_cut_into_parts_of_about_one_size():
+    for number, sizes in ((1, [1]), (100, [100]), (101, [51, 50]), (299, [100, 100, 99])):
+        items = {f"utt{n:03}": [n] for n in range(number)}
+        parts = recognition._cut(items)
+        assert [len(part) for part in parts] == sizes
+        assert {utt: value for part in parts for utt, value in part.items()} == items
 
 
 def test_finished_parts_are_kept(says, processes, tmp_path):

@@ -1,12 +1,14 @@
-"""Stages 6 and 7 on two Dask workers: what one process makes, to the byte."""
+"""Stages on two Dask workers: what one process makes, to the byte."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from espnet_stacodec.downstream import recognition
 from espnet_stacodec.downstream.code_dirs import dump_codes
 from espnet_stacodec.evaluation.resynthesis import SetToDecode, decode_set
-from espnet_stacodec.fileio.files import read_scp, write_scp
+from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 from espnet_stacodec.parallel import Workers
 
 KINDS = {".npz", ".wav", ".ark"}
@@ -41,3 +43,37 @@ def test_codes_audio_and_scores_are_the_same(made_by, tmp_path):
     files, rows = made_by("one", Workers(1))
     assert {Path(name).suffix for name in files} == KINDS
     assert made_by("two", Workers(2, cluster=cluster)) == (files, rows)
+
+
+# Recognizes of each utterance its own name, in place of Python and ESPnet.
+ECHO = """#!/bin/sh
+while [ $# -gt 0 ]; do
+    case $1 in
+        --key_file) keys=$2 ;;
+        --output_dir) out=$2 ;;
+    esac
+    shift
+done
+mkdir "$out/1best_recog" && cp "$keys" "$out/1best_recog/text"
+"""
+
+
+def test_what_is_recognized_is_the_same(tmp_path, monkeypatch):
+    cluster = tmp_path / "local.yaml"
+    cluster.write_text("env: local\n")
+    write_text(tmp_path / "python", ECHO)
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(recognition, "PART_UTTERANCES", 2)
+    for name in ("codes.ark", "1epoch.pth"):
+        write_text(tmp_path / name, name)
+    utts = {f"utt{number}": f"{tmp_path / 'codes.ark'}:{number}" for number in range(5)}
+    write_scp(tmp_path / "codes.scp", utts)
+    made = {}
+    for name, workers in (("one", Workers(1)), ("two", Workers(2, cluster=cluster))):
+        out = tmp_path / name
+        stream = f"{tmp_path / 'codes.scp'},speech,kaldi_ark"
+        with workers:
+            recognition.recognize("slu", tmp_path / "1epoch.pth", [stream], [], out, workers)
+        made[name] = {path.name: path.read_bytes() for path in out.glob("*") if path.is_file()}
+    assert made["one"] == made["two"] and made["one"]["text"].count(b"\n") == 5
