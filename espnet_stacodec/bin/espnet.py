@@ -47,17 +47,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train(command: str, module: ModuleType, argv: list[str]) -> None:
-    """Train; what an interruption has cut off is replaced first by what was whole before."""
+    """Train; the folder says what made it, and what was cut off there is replaced first."""
     from espnet_stacodec.tasks.readers import READERS
+    from espnet_stacodec.tasks.training_provenance import espnet_provenance
+    from espnet_stacodec.train import checkpoint_recovery
 
     options = module.get_parser().parse_args(argv)
     with contextlib.ExitStack() as stack:
         is_first = _hold_folder(options, stack)
         _check_training(options)
-        if is_first and options.resume and not options.collect_stats:
-            from espnet_stacodec.train import checkpoint_recovery
-
-            checkpoint_recovery.recover(options.output_dir)
+        if is_first and not options.print_config:
+            espnet_provenance(options).write(options.output_dir, keep_earlier=True)
+            if options.resume and not options.collect_stats:
+                checkpoint_recovery.recover(options.output_dir)
         stack.enter_context(hindrances_in_one_sentence(options.output_dir))
         # DeepSpeed writes checkpoints of its own, and takes ESPnet's trainer alone.
         if command in READERS and not getattr(options, "use_deepspeed", False):

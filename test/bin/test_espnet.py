@@ -9,9 +9,11 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from espnet_stacodec.bin import espnet
-from espnet_stacodec.fileio.files import write_scp
+from espnet_stacodec.fileio.files import read_scp, write_scp
+from espnet_stacodec.fileio.provenance import fingerprint_places
 from espnet_stacodec.fileio.temporaries import exclusive
 
 
@@ -73,6 +75,30 @@ def test_another_model_is_another_experiment(experiment):
     assert (experiment / "config.yaml").read_bytes() == before
     espnet.main([*options, "--max_epoch", "2"])
     assert (experiment / "2epoch.pth").exists()
+
+
+def test_a_training_and_its_statistics_say_what_made_them(experiment):
+    options = [*options_of(experiment), "--seed", "3"]
+    espnet.main([*options, "--output_dir", str(experiment / "stats"), "--collect_stats", "true"])
+    espnet.main([*options, "--max_epoch", "1"])
+    stats, made = (
+        yaml.safe_load((folder / "provenance.yaml").read_text())
+        for folder in (experiment / "stats", experiment)
+    )
+    assert made["seed"] == 3 and "torch" in made["versions"] and "git_revision" in made
+    assert made["configuration"]["encoder_conf"]["hidden_size"] == 4
+    assert [part["configuration"]["collect_stats"] for part in (stats, made)] == [True, False]
+    names = [f"{part}_{name}" for part in ("train", "valid") for name in ("src_text", "text")]
+    assert set(made["data"]) == {*names, "token_list", "src_token_list"}
+    assert made["data"] == stats["data"]
+    assert made["data"]["train_src_text"] == fingerprint_places(read_scp("codes.scp"))
+
+    write_scp(Path("text"), {"utt0": "on", "utt1": "off"})
+    espnet.main([*options, "--max_epoch", "2"])
+    again = yaml.safe_load((experiment / "provenance.yaml").read_text())
+    assert again["data"]["train_text"] != made["data"]["train_text"]
+    assert again["earlier"][0]["data"] == made["data"]
+    assert again["earlier"][0]["configuration"]["max_epoch"] == 1
 
 
 def epoch_of(checkpoint: Path) -> int:
