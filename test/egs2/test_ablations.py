@@ -57,6 +57,7 @@ def write_experiment(folder: Path, tokens: Path) -> None:
     """Write what stages 4 to 7 of a training leave."""
     write_text(folder / "config.yaml", yaml.safe_dump({"semantic_tokenizer": str(tokens)}))
     write_text(folder / "decode/results.json", json.dumps({"sets": {"test": SCORES}}))
+    write_text(folder / "valid.mel_loss.best.pth", "weights")
     for utt, codes in CODES["test"].items():
         file = folder / f"decode/test/codes/{utt}.npz"
         file.parent.mkdir(parents=True)
@@ -168,6 +169,18 @@ def test_each_variant_is_trained_with_each_seed_and_kept(recipe, capfd):
     assert (recipe / "asked").read_text().splitlines() == asked  # nothing was trained again
     call("--seeds", "1", "2", "--probes", "intent", "--metrics", "stoi")
     assert len((recipe / "asked").read_text().splitlines()) > len(asked)
+
+
+def test_the_folder_says_what_made_its_tables(recipe):
+    call("--seeds", "1", "2", "--variants", "sta", "--nj", "2")
+    path = recipe / "my exp/provenance.yaml"
+    made = yaml.safe_load(path.read_text())
+    assert made["configuration"]["seeds"] == [1, 2] and "torch" in made["versions"]
+    assert made["configuration"]["ablations"]["all"]["codec_conf"]["generator_params"] == {"b": 3}
+    assert "nj" not in made["configuration"] and made["git_revision"]
+    write_text(recipe / "my exp/codec_sta_x_km4_seed2/valid.mel_loss.best.pth", "others")
+    call("--seeds", "1", "2", "--variants", "sta")
+    assert yaml.safe_load(path.read_text())["data"]["codecs"] != made["data"]["codecs"]
 
 
 def test_an_interrupted_call_goes_on_with_what_is_missing(recipe):

@@ -14,11 +14,12 @@ from typing import Any
 
 from ablation_measures import Probe, measure, measure_references
 from ablation_tables import write_tables
-from ablation_variants import plan, train
+from ablation_variants import BEST, plan, train
 
 from espnet_stacodec.bin import _cli
 from espnet_stacodec.config import check_keys, choose, load_yaml
 from espnet_stacodec.errors import ConfigError
+from espnet_stacodec.fileio.provenance import Provenance
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -62,13 +63,19 @@ def _work(args: argparse.Namespace) -> None:
     where = f"{args.ablations}: probe"
     probes = [Probe.read(name, choose(known, name, where), where) for name in args.probes]
     found: list[dict[str, Any]] = []
+    codecs = {}
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the tables of all
         # Seed by seed: a call that is interrupted has whole tables of the seeds before.
         for number, run in enumerate(plan(conf, args)):
             training = functools.partial(train, run, args, first=number == 0)
             figures = measure(run, probes, args, training)
             found.append({"variant": run.variant, "seed": run.seed, "figures": figures})
+            codecs[run.tag] = str(run.experiment / BEST)
         references = measure_references(run, probes, args)
+    settings = vars(args) | {"ablations": conf, "train_config": load_yaml(args.train_config)}
+    for name in ("expdir", "nj", "log_level", "debug"):
+        settings.pop(name, None)  # they do not decide the result
+    Provenance("ablations", settings, {"codecs": codecs}).write(args.expdir)
     sys.stdout.write(write_tables(args.expdir, found, references, probes))
 
 
