@@ -232,3 +232,17 @@ def test_log_levels_are_checked(plain_experiment, capsys):
 def test_a_benchmark_of_nothing(words, message):
     with pytest.raises(SystemExit, match=message):
         main(["benchmark", "--only", "streaming", *words])
+
+
+@pytest.mark.parametrize("variant", [[], ["--variant", "small_spd"]])
+def test_the_revision_that_is_asked_for_reaches_the_hub(variant, monkeypatch):
+    asked = []
+
+    def download(repository: str, **options: str | None) -> str:
+        asked.append((repository, options["revision"]))
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises(SystemExit, match="owner/codec: neither a folder here nor available"):
+        main(["info", "owner/codec", *variant, "--hub_revision", "v1"])
+    assert asked == [("owner/codec", "v1")]

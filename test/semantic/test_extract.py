@@ -300,3 +300,22 @@ def test_command_errors_are_one_sentence(
     Path("a.yaml").write_text("upstream: mfcc\nlayer: 0\nnum_clusters: 6\n")
     with pytest.raises(SystemExit, match=message):
         main(options)
+
+
+def test_the_revision_that_is_asked_for_replaces_the_one_of_the_configuration(
+    tmp_path, monkeypatch
+):
+    asked = []
+    semantic = "espnet_stacodec.semantic"
+    monkeypatch.setattr(f"{semantic}.extract.extract", lambda config, *rest: asked.append(config))
+    monkeypatch.setattr(f"{semantic}.extract_features.extract_features", lambda *given: None)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(
+        "upstream: tiny\nlayer: 1\nnum_clusters: 6\nbackend: transformers\npath_or_url: a/b\n"
+        "revision: v0\n"
+    )
+    options = ["--config", str(file), "--sets", "train"]
+    for more in ([], ["--hub_revision", "v1"], ["--path_or_url", "c/d", "--hub_revision", "v2"]):
+        main([*options, *more])
+    found = [(config.path_or_url, config.revision) for config in asked]
+    assert found == [("a/b", "v0"), ("a/b", "v1"), ("c/d", "v2")]

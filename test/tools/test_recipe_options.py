@@ -39,6 +39,15 @@ def test_blanks_and_quotes_come_through_every_stage(codec):
     assert calls[9]["--out"] == [f"{exp}.zip"]
 
 
+def test_the_model_of_the_tokens_and_its_revision_come_to_stage_three(codec):
+    make_all(codec, "dump", "exp", "train_sta_toy")
+    options = ["--ssl_path", "a/b", "--hub_revision", "v1"]
+    done = codec.run("--stage", "3", "--stop_stage", "3", *options)
+    assert done.returncode == 0, done.stderr
+    (extract,) = codec.called()
+    assert (extract["--path_or_url"], extract["--hub_revision"]) == (["a/b"], ["v1"])
+
+
 def test_a_set_that_is_two_is_made_once(codec):
     make_all(codec, "dump", "exp", "train_sta_toy")
     options = ["--test_sets", "dev_clean dev_clean", "--stage", "2", "--stop_stage", "3"]
