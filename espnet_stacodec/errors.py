@@ -12,6 +12,7 @@ STACodecError
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator
 
 MAKE_ROOM = "; free some space and run it again"
@@ -21,6 +22,8 @@ CURES = {
     errno.EFBIG: MAKE_ROOM,
     errno.EROFS: "; write to another folder",
 }
+# How torch begins the message of what a data loader's process has raised.
+FROM_LOADER = re.compile(r"Caught \w+ in DataLoader worker process")
 
 
 class STACodecError(Exception):
@@ -67,7 +70,10 @@ def naming(where: object) -> Iterator[None]:
 def in_one_sentence(error: BaseException) -> str:
     """Return the message of an error, without Python's notation for errors of files."""
     if not isinstance(error, OSError) or error.errno is None:
-        return " ".join(str(error).split())
+        text = str(error)
+        if FROM_LOADER.match(text):  # its traceback; the message is the last line
+            text = text.strip().split("\n")[-1].removeprefix(f"{type(error).__name__}: ")
+        return " ".join(text.split())
     # Of a file that is moved, where to: it has the name that somebody gave.
     named = error.filename2 or error.filename
     where = f"{named}: " if named else ""

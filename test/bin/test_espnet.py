@@ -13,7 +13,7 @@ import yaml
 
 from espnet_stacodec.bin import espnet
 from espnet_stacodec.fileio.files import read_scp, write_scp
-from espnet_stacodec.fileio.provenance import fingerprint_places
+from espnet_stacodec.fileio.provenance import Provenance, fingerprint_places
 from espnet_stacodec.fileio.temporaries import exclusive
 
 
@@ -145,6 +145,29 @@ def test_a_checkpoint_is_kept_as_it_is_where_another_model_is_asked_for(experime
     with pytest.raises(SystemExit, match="started with another"):
         espnet.main([*options, "--encoder_conf", "hidden_size=6"])
     assert checkpoint.exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_codes_that_go_away_while_it_trains_are_named(experiment, monkeypatch, workers):
+    """After they were looked at; also where a data loader's process reads them."""
+    written = Provenance.write
+
+    def write(self, *args, **kwargs) -> None:
+        written(self, *args, **kwargs)
+        Path("codes.ark").rename("away")
+
+    options = [*options_of(experiment), "--max_epoch", "1", "--num_workers", workers]
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
+        patched.setattr(Provenance, "write", write)
+        espnet.main(options)
+    said = str(end.value)
+    assert said.startswith("espnet_stacodec.bin.espnet mt_train: error: ") and len(said) < 150
+    assert "codes.ark" in said and "No such file or directory" in said
+    with pytest.raises(SystemExit, match=r"codes\.ark cannot be read .*; run the stage that makes"):
+        espnet.main(options)
+    Path("away").rename("codes.ark")
+    espnet.main(options)
+    assert (experiment / "1epoch.pth").exists()
 
 
 @pytest.mark.parametrize("command", ["no_such_train", "../train"])

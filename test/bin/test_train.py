@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from espnet_stacodec.bin import train
+from espnet_stacodec.fileio.provenance import Provenance
 from espnet_stacodec.tasks.stacodec import STACodecTask
 
 
@@ -27,6 +28,30 @@ def test_a_full_disk_ends_the_training_in_one_sentence(toy_task, tmp_path):
     assert not list(out.glob("*epoch.pth"))
     subprocess.run([*command, "--resume", "true"], check=True, capture_output=True)
     assert (out / "2epoch.pth").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_audio_that_goes_away_while_it_trains_is_named(toy_task, tmp_path, monkeypatch, workers):
+    """After it was looked at; also where a data loader's process reads it."""
+    path = toy_task.folder / "dump" / "raw" / "train" / "train2.wav"
+    written, away = Provenance.write, tmp_path / "away"
+
+    def write(self, *args, **kwargs) -> None:
+        written(self, *args, **kwargs)
+        path.rename(away)
+
+    monkeypatch.setattr(Provenance, "write", write)
+    options = toy_task.options(tmp_path / "exp", num_workers=workers, max_epoch=1)
+    try:
+        with pytest.raises(SystemExit) as end:
+            train.main(options)
+    finally:
+        away.rename(path)
+    said = str(end.value)
+    assert "cannot be read any more" in said and "train2.wav" in said and "\n" not in said
+    monkeypatch.undo()
+    train.main([*options, "--resume", "true"])
+    assert (tmp_path / "exp" / "1epoch.pth").exists()
 
 
 @pytest.mark.parametrize(
