@@ -1,7 +1,9 @@
 """Shared by the commands that train: what the machine does to a training, in one sentence."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from espnet_stacodec.errors import STACodecError, TrainingError
@@ -23,6 +25,8 @@ def hindrances_in_one_sentence(output_dir: Path | str | None = None) -> Iterator
     except (STACodecError, OSError):
         raise
     except Exception as error:
+        from espnet_stacodec.fileio.files import is_of_torchs_writer
+
         where = "" if output_dir is None else f"{output_dir}: "
         said = _text(error)
         if "LibsndfileError" in f"{type(error).__name__} {said}":
@@ -32,12 +36,30 @@ def hindrances_in_one_sentence(output_dir: Path | str | None = None) -> Iterator
                 f" again, then this: {GOES_ON}"
             ) from error
         # What the writer of checkpoints raises where a disk is full is no OSError.
-        if "inline_container" not in said:
+        if not is_of_torchs_writer(said):
             raise
         raise TrainingError(
             f"{where}a checkpoint cannot be written; make room on the disk and run it again:"
             f" {GOES_ON}"
         ) from error
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a training's main function; a process that fails ends at once, without its threads.
+
+    Those that write for tensorboard never end where the disk is full.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if not end.code:
+            raise
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
 
 
 def _text(error: Exception) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from espnet_stacodec.bin import _cli
-from espnet_stacodec.bin._training import hindrances_in_one_sentence
+from espnet_stacodec.bin import _cli, _training
 from espnet_stacodec.parallel import end_with
 
 
@@ -60,7 +59,7 @@ def _train(command: str, module: ModuleType, argv: list[str]) -> None:
             espnet_provenance(options).write(options.output_dir, keep_earlier=True)
             if options.resume and not options.collect_stats:
                 checkpoint_recovery.recover(options.output_dir)
-        stack.enter_context(hindrances_in_one_sentence(options.output_dir))
+        stack.enter_context(_training.hindrances_in_one_sentence(options.output_dir))
         # DeepSpeed writes checkpoints of its own, and takes ESPnet's trainer alone.
         if command in READERS and not getattr(options, "use_deepspeed", False):
             READERS[command].main(cmd=argv)
@@ -101,4 +100,4 @@ def _check_training(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _training.run(main)

@@ -9,8 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from espnet_stacodec.bin import _cli
-from espnet_stacodec.bin._training import hindrances_in_one_sentence
+from espnet_stacodec.bin import _cli, _training
 
 COMMAND = "espnet_stacodec.bin.train"
 
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _train(argv: Sequence[str]) -> None:
     from espnet_stacodec.tasks.stacodec import STACodecTask
 
-    with _cli.errors_in_one_sentence(COMMAND), hindrances_in_one_sentence():
+    with _cli.errors_in_one_sentence(COMMAND), _training.hindrances_in_one_sentence():
         STACodecTask.main(cmd=argv)
 
 
@@ -67,4 +66,4 @@ def _one_of_several(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _training.run(main)

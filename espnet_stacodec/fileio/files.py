@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,19 +37,30 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
-        temporary.touch(exist_ok=False)
-        mode = stat.S_IMODE(temporary.stat().st_mode)
-        yield temporary
-        # Some writers, safetensors among them, make a file that only its owner can read.
-        temporary.chmod(mode)
-        temporary.replace(path)
+        with errors_of_writing(path):
+            temporary.touch(exist_ok=False)
+            mode = stat.S_IMODE(temporary.stat().st_mode)
+            yield temporary
+            # Some writers, safetensors among them, make a file that only its owner can read.
+            temporary.chmod(mode)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def errors_of_writing(path: Path | str) -> Iterator[None]:
+    """Raise OSError, naming `path`, also where a library says by another error what the system did.
+
+    Errors that name a file stay as they are.
+    """
+    try:
+        yield
     except Exception as error:
         number = _os_error_of(error)
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _os_error_of(error: Exception) -> int | None:
@@ -58,9 +70,17 @@ def _os_error_of(error: Exception) -> int | None:
     # As safetensors says it.
     if said := re.search(r"\(os error (\d+)\)", str(error)):
         return int(said[1])
-    # As numpy says it.
+    # As shutil says it of a folder.
+    if isinstance(error, shutil.Error) and (said := re.search(r"\[Errno (\d+)\]", str(error))):
+        return int(said[1])
+    # As numpy says it, and torch.
     short = isinstance(error, OSError) and re.search(r"\d+ requested and \d+ written", str(error))
-    return errno.ENOSPC if short else None
+    return errno.ENOSPC if short or is_of_torchs_writer(str(error)) else None
+
+
+def is_of_torchs_writer(message: str) -> bool:
+    """Whether torch says so that it could not write a checkpoint, which it does as RuntimeError."""
+    return "inline_container" in message and "StreamReader" not in message
 
 
 @contextlib.contextmanager

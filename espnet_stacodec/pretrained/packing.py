@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from typeguard import typechecked
 
 from espnet_stacodec.errors import ConfigError, ModelError
-from espnet_stacodec.fileio.files import atomic_write, scratch_folder, write_text
+from espnet_stacodec.fileio.files import atomic_write, errors_of_writing, scratch_folder, write_text
 from espnet_stacodec.fileio.provenance import PROVENANCE_NAME
 from espnet_stacodec.pretrained.archives import write_meta
 from espnet_stacodec.pretrained.checkpoint import all_weights, inference_weights, load_codec
@@ -70,7 +70,7 @@ def pack(
     archive = Path(archive)
     if archive.suffix != ".zip":
         raise ConfigError(f"{archive}: the archive's name must end in .zip.")
-    with scratch_folder(archive) as folder:
+    with errors_of_writing(archive), scratch_folder(archive) as folder:
         names = _write_parts(folder, model, model_file, card or CardOptions(), archive.name, half)
         with (
             atomic_write(archive) as temporary,
@@ -109,7 +109,8 @@ def upload(
     refused: tuple[type[Exception], ...] = (*client_errors, HFValidationError, OSError, ValueError)
     card = CardOptions(repository, license, languages)
     with tempfile.TemporaryDirectory() as folder:
-        _write_parts(Path(folder), model, model_file, card, repository)
+        with errors_of_writing(folder):
+            _write_parts(Path(folder), model, model_file, card, repository)
         try:
             api = huggingface_hub.HfApi()
             address = api.create_repo(repository, exist_ok=True)

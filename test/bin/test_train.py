@@ -71,3 +71,16 @@ def test_audio_that_goes_away_ends_the_training_in_one_sentence(error, monkeypat
     monkeypatch.setattr(STACodecTask, "main", fail)
     with pytest.raises(SystemExit, match=r"cannot be read any more \(.*Error opening 'a\.flac'"):
         train.main([])
+
+
+@pytest.mark.parametrize(
+    ("end", "said", "status"), [("'x: error: y'", "x: error: y\n", 1), ("130", "", 130)]
+)
+def test_a_training_that_fails_does_not_wait_for_its_threads(end, said, status):
+    """As tensorboard's writers, which never end where the disk is full."""
+    program = "import sys, threading\nfrom espnet_stacodec.bin import _training\n"
+    program += "threading.Thread(target=threading.Event().wait).start()\n"
+    program += f"_training.run(lambda: sys.exit({end}))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (status, said)

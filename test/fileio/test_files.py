@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 
 import numpy as np
@@ -39,6 +40,8 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
         OSError(errno.ENOSPC, "No space left on device"),  # of a file's write: it has no name
         OSError("2691 requested and 2016 written"),
         SafetensorError("Error while serializing: I/O error: No space left (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+        shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),
     ],
 )
 def test_a_full_disk_names_the_file_whoever_says_it(error, tmp_path):
