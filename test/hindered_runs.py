@@ -1,8 +1,9 @@
 """Do pieces of work while the disk is full, the folder read-only, or an input gone; then again.
 
 python hindered_runs.py WORK.json HINDRANCE, where WORK.json holds {kind: options} as for
-killed_runs. Works in <kind>/whole and, first hindered, then not, in <kind>/HINDRANCE; a run is a
-fork. Prints {kind: [what the hindered runs said, "" where they succeeded]}.
+killed_runs, or {name: {module, argv, data}} of trainings. Works in <kind>/whole and, first
+hindered, then not, in <kind>/HINDRANCE; a run is a fork. Prints {kind: [what the hindered runs
+said, "" where they succeeded]}.
 """
 
 import contextlib
@@ -118,6 +119,8 @@ def vanished(work: Run, options: dict[str, Any], folder: Path, said: Path) -> li
     if "dump_dir" in options:
         scp = Path(options["dump_dir"]) / options["sets"][-1] / "wav.scp"
         place = Path(list(read_scp(scp).values())[-1])
+    elif "codes_dir" in options:
+        place = Path(options["codes_dir"]) / options["sets"][-1] / "codes.scp"
     else:
         place = Path(options["model"])
     away = place.with_name("away")
@@ -136,25 +139,34 @@ def together(work: Run, options: dict[str, Any], folder: Path, said: Path) -> li
     return [wait(child, note) for child, note in zip(children, notes, strict=True)]
 
 
+def trained(module: str, argv: list[str], data: str) -> None:
+    """Train with a command of this package, whose data are in the folder `data`."""
+    out = Path("out").absolute()
+    os.chdir(data)
+    importlib.import_module(module).main([*argv, "--output_dir", str(out)])
+
+
 HINDRANCES = {
     "full": full, "readonly": readonly, "vanished": vanished, "together": together
 }  # fmt: skip
 
 
 def main() -> None:
-    for name in LATE_IMPORTS:
+    kinds = json.loads(Path(sys.argv[1]).read_text())
+    modules = {options["module"] for options in kinds.values() if "module" in options}
+    for name in (*LATE_IMPORTS, *modules):
         importlib.import_module(name)
     git_revision()
     hindrance = sys.argv[2]
     parts.PART_ITEMS = resynthesis.PART_UTTERANCES = recognition.PART_UTTERANCES = 2
     setattr(resynthesis, "time", types.SimpleNamespace(perf_counter=lambda: 0.0))  # noqa: B010
     sentences = {}
-    for kind, options in json.loads(Path(sys.argv[1]).read_text()).items():
+    for kind, options in kinds.items():
         hindered = Path(kind, hindrance)
         hindered.mkdir(parents=True)
         said = hindered.with_name("said").absolute()
         work = HINDRANCES[hindrance]
-        sentences[kind] = work(KINDS[kind], options, hindered, said)
+        sentences[kind] = work(KINDS.get(kind, trained), options, hindered, said)
     sys.stdout.write(json.dumps(sentences))
 
 

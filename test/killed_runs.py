@@ -20,10 +20,12 @@ from espnet_stacodec.data_prep.audio_rules import AudioRules
 from espnet_stacodec.data_prep.format_audio import format_set
 from espnet_stacodec.downstream import recognition
 from espnet_stacodec.downstream.code_dirs import dump_codes
+from espnet_stacodec.downstream.inputs import prepare_inputs
 from espnet_stacodec.evaluation import resynthesis
 from espnet_stacodec.fileio import parts
 from espnet_stacodec.fileio.provenance import git_revision
 from espnet_stacodec.parallel import Workers
+from espnet_stacodec.pretrained.packing import pack
 from espnet_stacodec.semantic.extract import extract
 from espnet_stacodec.semantic.tokenizer_info import UpstreamConfig
 
@@ -54,6 +56,14 @@ def formatted(dump_dir: str, sets: list[str]) -> None:
         format_set(Path(dump_dir) / name, OUT / name, AudioRules(min_seconds=0.01))
 
 
+def inputs(codes_dir: str, sets: list[str]) -> None:
+    prepare_inputs(Path(codes_dir), sets, "1-2", "words", OUT)
+
+
+def packed(model: str) -> None:
+    pack(model, OUT / "codec.zip")
+
+
 def recognized(python: str, model: str, stream: str) -> None:
     sys.executable = python
     recognition.recognize("slu", Path(model), [stream], [], OUT, Workers(2))
@@ -61,7 +71,7 @@ def recognized(python: str, model: str, stream: str) -> None:
 
 KINDS: dict[str, Callable[..., None]] = {
     "formatted": formatted, "tokens": tokens, "codes": codes, "decoding": decoding,
-    "recognized": recognized,
+    "inputs": inputs, "packed": packed, "recognized": recognized,
 }  # fmt: skip
 
 

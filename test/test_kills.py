@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ KINDS = {
     "tokens": (("tokenizer.yaml", "train/semantic.3.ark", "valid/provenance.yaml"), 5),
     "codes": (("codes.json", "train/provenance.yaml", "valid/slu_text"), 5),
     "decoding": (("train/provenance.yaml", "train/wav/train5.wav", "valid/codes/valid1.npz"), 5),
+    "inputs": (("codes.json", "train/provenance.yaml", "valid/codes.scp"), 5),
+    "packed": (("codec.zip/model.safetensors", "codec.zip/provenance.yaml"), 1),
     "recognized": (("text", "provenance.yaml"), 2),
 }
 
@@ -68,6 +71,9 @@ def runs(toy_task, sta_experiment, tmp_path_factory) -> tuple[Path, dict[str, in
         "tokens": sets,
         "codes": codec,
         "decoding": codec,
+        # What was made just before.
+        "inputs": {"codes_dir": str(folder / "codes" / "whole" / "out"), "sets": sets["sets"]},
+        "packed": {"model": str(sta_experiment)},
         "recognized": recognized,
     }
     write_text(folder / "work.json", json.dumps(work))
@@ -78,8 +84,16 @@ def runs(toy_task, sta_experiment, tmp_path_factory) -> tuple[Path, dict[str, in
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    """Return the content of all files, by name; of archives that of their members."""
+    files: dict[str, bytes] = {}
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        name = str(path.relative_to(folder))
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:  # which has times as well
+                files |= {f"{name}/{member}": archive.read(member) for member in archive.namelist()}
+        else:
+            files[name] = path.read_bytes()
+    return files
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,7 +126,7 @@ def hindered(runs):
     [
         ("full", "No space left on device; free some|File too large; free some|make room"),
         ("readonly", "Read-only file system; write to|Permission denied"),
-        ("vanished", "train5|valid1|1epoch.pth|No such file"),
+        ("vanished", "train5|valid1|1epoch.pth|codes.scp|No such file"),
         ("together", ""),
     ],
 )
