@@ -126,7 +126,7 @@ def hindered(runs):
     [
         ("full", "No space left on device; free some|File too large; free some|make room"),
         ("readonly", "Read-only file system; write to|Permission denied"),
-        ("vanished", "train5|valid1|1epoch.pth|codes.scp|No such file"),
+        ("vanished", "train5|valid1|1epoch.pth|codes.scp|neither a folder|No such file"),
         ("together", ""),
     ],
 )
