@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 COMMAND = "espnet_stacodec.bin.train"
@@ -59,6 +60,16 @@ def starter_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def is_meeting_place(agent: subprocess.Popen) -> bool:
+    """Return whether an agent has opened the port that both were given.
+
+    The one that came first has; that with rank 0 may be the other one, and opens a port, too.
+    """
+    port = int(agent.args[-1])  # type: ignore[index,arg-type]
+    places = psutil.Process(agent.pid).net_connections()
+    return any(p.status == psutil.CONN_LISTEN and p.laddr.port == port for p in places)
+
+
 @pytest.fixture
 def idle(tmp_path) -> Iterator[tuple[list[subprocess.Popen], list[int]]]:
     """Two agents, that with rank 0 first, and their ranks' processes."""
@@ -100,8 +111,9 @@ def test_all_end_when_the_command_of_another_machine_is_ended(idle):
 
 def test_all_end_with_the_machine_where_they_meet(idle):
     agents, ranks = idle
-    agents[0].kill()
-    status, line = wait_for_end(agents[1], ranks[1])
+    host = [is_meeting_place(agent) for agent in agents].index(True)
+    agents[host].kill()
+    status, line = wait_for_end(agents[1 - host], ranks[1 - host])
     assert status == 1 and "has ended on another machine" in line
 
 
