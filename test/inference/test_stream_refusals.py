@@ -98,6 +98,17 @@ def test_more_streams_than_there_is_memory_for_now(codec, error, monkeypatch):
         codec.decoder_streams(9000)
 
 
+def test_another_error_is_not_taken_for_a_lack_of_memory(codec, monkeypatch):
+    def broken(self: DecoderStreams, streams: int) -> State:
+        if streams > 1:
+            raise RuntimeError("another one")
+        return State({"x": torch.zeros(1)})
+
+    monkeypatch.setattr(DecoderStreams, "_new_state", broken)
+    with pytest.raises(RuntimeError, match="another one"):
+        codec.decoder_streams(2)
+
+
 def test_audio_of_another_rate(codec):
     for rate in (16000, np.int64(16000), torch.tensor(16000)):
         stream = codec.encoder_stream(sample_rate=rate)
