@@ -42,14 +42,12 @@ def client_of(config: ClusterConfig) -> contextlib.AbstractContextManager[Client
 def _on_kubernetes(config: ClusterConfig) -> Iterator[Client]:
     """Make the operator's cluster: ESPnet asks for one that dask-kubernetes has no longer."""
     operator = importlib.import_module("dask_kubernetes.operator")
-    cluster = operator.KubeCluster(**_with_specification(operator, config))
-    try:
+    made = operator.KubeCluster(**_with_specification(operator, config))
+    with contextlib.closing(made) as cluster:
         # A specification in the options has a number of its own.
         cluster.scale(config.num_workers)
         with Client(cluster) as client:
             yield client
-    finally:
-        cluster.close()
 
 
 def _with_specification(operator: ModuleType, config: ClusterConfig) -> dict[str, Any]:
@@ -72,9 +70,5 @@ def _with_specification(operator: ModuleType, config: ClusterConfig) -> dict[str
 @contextlib.contextmanager
 def _on_hosts(config: ClusterConfig) -> Iterator[Client]:
     """Make a cluster of all hosts: ESPnet hands Dask options that are no dictionaries."""
-    cluster = SSHCluster(**config.options)
-    try:
-        with Client(cluster) as client:
-            yield client
-    finally:
-        cluster.close()
+    with contextlib.closing(SSHCluster(**config.options)) as cluster, Client(cluster) as client:
+        yield client

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dask.config
+
 from espnet_stacodec.config import check_keys, choose, load_yaml, whole_number
 from espnet_stacodec.errors import ConfigError
 
@@ -93,7 +95,7 @@ class ClusterConfig:
         n_workers = content.get("n_workers")
         if n_workers is not None and not isinstance(n_workers, int):
             raise ConfigError(f"{path}: n_workers is a whole number, not {n_workers!r}.")
-        options = _merged(_defaults(env), options)
+        options = dask.config.merge(_defaults(env), options)
         if env == "ssh":
             # The hosts say how many, not --nj.
             num_workers = _workers_on_hosts(str(path), options, n_workers)
@@ -112,15 +114,6 @@ class ClusterConfig:
             return "the lines above"
         folder = self.options.get("log_directory")
         return f"the logs of the jobs in {folder or Path.cwd()}"
-
-
-def _merged(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with what they leave out, also in the dictionaries among them."""
-    merged = {**defaults, **options}
-    for key, default in defaults.items():
-        if isinstance(default, dict) and isinstance(merged[key], dict):
-            merged[key] = _merged(default, merged[key])
-    return merged
 
 
 def _workers_on_hosts(where: str, options: Mapping[str, Any], n_workers: int | None) -> int:
