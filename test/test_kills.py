@@ -9,22 +9,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from stand_in_recognizer import ECHO
 
 from espnet_stacodec.fileio.files import read_scp, write_scp, write_text
 
 DRIVER = Path(__file__).with_name("killed_runs.py")
 HINDERED = DRIVER.with_name("hindered_runs.py")
-# Recognizes of each utterance its own name, in place of Python and ESPnet.
-ECHO = """#!/bin/sh
-while [ $# -gt 0 ]; do
-    case $1 in
-        --key_file) keys=$2 ;;
-        --output_dir) out=$2 ;;
-    esac
-    shift
-done
-mkdir "$out/1best_recog" && cp "$keys" "$out/1best_recog/text"
-"""
 # What is among the files of each kind of work, and how many runs are killed at least.
 KINDS = {
     "formatted": (("train/wav.scp", "train/wav/train5.flac", "valid/provenance.yaml"), 5),

@@ -38,7 +38,7 @@ def send(sink: BinaryIO, data: bytes) -> None:
             written = 0
             wait(select.POLLOUT, sink)
         left = left[written:]
-    while data:
+    while True:
         try:
             return sink.flush()
         except BlockingIOError:

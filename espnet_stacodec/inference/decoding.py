@@ -96,10 +96,10 @@ class Decoding(Computing):
                 f"codebooks {list(books)} must be of 0 to {self.n_codebooks - 1}, those of the"
                 " codec."
             )
-        rows = to_integers(codes, form_of_codes(self.codebook_choices)).shape[:1]
-        if codebooks is not None and rows not in ((), (len(codebooks),)):
+        given = to_integers(codes, form_of_codes(self.codebook_choices))
+        if codebooks is not None and given.ndim and len(given) != len(codebooks):
             raise TokenError(
-                f"{len(codebooks)} codebooks are named for codes of {rows[0]}; name one for each"
+                f"{len(codebooks)} codebooks are named for codes of {len(given)}; name one for each"
                 " row."
             )
         choices = [self.codebook_choices[book] for book in books]

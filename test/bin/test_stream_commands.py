@@ -164,29 +164,32 @@ def test_ctrl_c_ends_a_microphone(streaming_experiment, codec, audio, reader):
     assert "go on" not in said and "Traceback" not in said
 
 
-def test_ctrl_c_stops_the_decoder(streaming_experiment, codec, audio):
+@pytest.fixture
+def begun(streaming_experiment, codec, audio) -> tuple[subprocess.Popen, bytes]:
+    """A decoder that was given ten frames, and what follows them."""
     sink = io.BytesIO()
     encode_pipe(codec, io.BytesIO(audio.tobytes()), sink)
     decoder = start("decode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert decoder.stdin is not None and decoder.stdout is not None and decoder.stderr is not None
-    decoder.stdin.write(sink.getvalue()[: 32 + 6 * 10])
+    assert decoder.stdin is not None
+    given = 32 + 6 * 10
+    decoder.stdin.write(sink.getvalue()[:given])
     decoder.stdin.flush()
+    return decoder, sink.getvalue()[given:]
+
+
+def test_ctrl_c_stops_the_decoder(begun):
+    decoder, _ = begun
     assert len(decoder.stdout.read(6400)) == 6400
     decoder.send_signal(signal.SIGINT)
     assert decoder.wait(20) == INTERRUPTED
     assert decoder.stderr.read().endswith(b"interrupted; the stream breaks off here.\n")
 
 
-def test_nobody_hears_the_decoder(streaming_experiment, codec, audio):
-    sink = io.BytesIO()
-    encode_pipe(codec, io.BytesIO(audio.tobytes()), sink)
-    decoder = start("decode", streaming_experiment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert decoder.stdin is not None and decoder.stdout is not None and decoder.stderr is not None
-    decoder.stdin.write(sink.getvalue()[: 32 + 6 * 10])
-    decoder.stdin.flush()
+def test_nobody_hears_the_decoder(begun):
+    decoder, rest = begun
     assert len(decoder.stdout.read(640)) == 640
     decoder.stdout.close()
-    decoder.stdin.write(sink.getvalue()[32 + 6 * 10 :])
+    decoder.stdin.write(rest)
     decoder.stdin.close()
     assert decoder.wait(20) == READER_GONE
     said = decoder.stderr.read().decode()

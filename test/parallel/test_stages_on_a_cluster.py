@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from stand_in_recognizer import ECHO
 
 from espnet_stacodec.downstream import recognition
 from espnet_stacodec.downstream.code_dirs import dump_codes
@@ -43,19 +44,6 @@ def test_codes_audio_and_scores_are_the_same(made_by, tmp_path):
     files, rows = made_by("one", Workers(1))
     assert {Path(name).suffix for name in files} == KINDS
     assert made_by("two", Workers(2, cluster=cluster)) == (files, rows)
-
-
-# Recognizes of each utterance its own name, in place of Python and ESPnet.
-ECHO = """#!/bin/sh
-while [ $# -gt 0 ]; do
-    case $1 in
-        --key_file) keys=$2 ;;
-        --output_dir) out=$2 ;;
-    esac
-    shift
-done
-mkdir "$out/1best_recog" && cp "$keys" "$out/1best_recog/text"
-"""
 
 
 def test_what_is_recognized_is_the_same(tmp_path, monkeypatch):

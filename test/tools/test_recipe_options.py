@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from recipe_copies import HOSTILE, SETS, copy_recipe, errors, make_all
 
+from espnet_stacodec.bin.decode import get_parser
 from espnet_stacodec.data_prep.audio_rules import FASTEST, SLOWEST
+from espnet_stacodec.inference.computing import PRECISIONS
 
 
 def test_blanks_and_quotes_come_through_every_stage(codec):
@@ -142,7 +144,10 @@ def test_stages_six_and_seven_compute_in_the_precision_that_is_asked_for(codec):
     assert codec.called()[0]["--out_dir"] == [f"{exp}/decode_3epoch"]
     wrong = codec.run(*options, "--inference_precision", "bf16")
     assert wrong.returncode == 1
-    assert "--inference_precision 'bf16' is unknown; known are float32, bfloat16" in wrong.stderr
+    known = ", ".join(PRECISIONS)
+    assert f"--inference_precision 'bf16' is unknown; known are {known}." in wrong.stderr
+    commands = get_parser()._option_string_actions
+    assert list(commands["--precision"].choices or []) == list(PRECISIONS)
 
 
 def test_commands_of_wav_scp_are_allowed_by_an_option(codec):

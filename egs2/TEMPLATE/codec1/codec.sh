@@ -121,12 +121,13 @@ exp=$expdir/codec_${tag:-$(basename "$train_config" .yaml)_$data_name$sp}
 stats=$expdir/codec_stats_$data_name$sp
 # What another checkpoint than the best one, or another precision, gives has its name.
 other_model=${inference_model:+_${inference_model%.pth}}
+other_precision=_$inference_precision
+[[ $inference_precision != float32 ]] || other_precision=
 model=(--model "$exp" ${inference_model:+--model_file "$inference_model"})
-archive=$exp$other_model.zip
 coding=("${model[@]}" --precision "$inference_precision")
-[[ $inference_precision == float32 ]] || other_model+=_$inference_precision
-decode_dir=$exp/decode$other_model
-codes_dir=$exp/codes$other_model
+decode_dir=$exp/decode$other_model$other_precision
+codes_dir=$exp/codes$other_model$other_precision
+archive=$exp$other_model.zip
 folders "$dumpdir" "$exp"
 
 # other_speeds OPTION...: makes copies of the training set, or looks (--check) whether those that are
