@@ -19,6 +19,7 @@ from espnet_stacodec.fileio.code_files import Codes
 from espnet_stacodec.fileio.files import read_scp, write_scp
 from espnet_stacodec.inference.audio_coding import AudioCoding
 from espnet_stacodec.parallel import Workers
+from espnet_stacodec.pretrained.shipped.lookup import DEFAULT_NAME, FOLDER
 
 FAMILIES = ["pesq", "stoi", "si_sdr", "spectral"]
 
@@ -118,15 +119,22 @@ def test_what_was_made_from_something_else_is_made_again(job, decoded, tmp_path)
 
 
 def test_another_precision_gives_other_codes_and_is_not_taken_for_the_first(job, decoded):
+    job = with_job(
+        job, model=FOLDER / DEFAULT_NAME
+    )  # of many entries, which are close to each other
     run(job)
+    made = []
     for number, precision in enumerate(("bfloat16", "float32"), 2):
         run(with_job(job, precision=precision))
         assert decoded == ["valid0", "valid1"] * number
-        codec = AudioCoding.from_pretrained(job.model, precision=precision)
+        codec = AudioCoding.from_pretrained(DEFAULT_NAME, precision=precision)
         for name, place in read_scp(job.wav_scp).items():
             wave, rate = soundfile.read(place, dtype="float32")
             codes = Codes.load(job.files(name)[0]).codes
             np.testing.assert_array_equal(codes, codec.encode(wave, rate))
+            made.append(codes)
+    low, exact = np.concatenate(made[:2], 1), np.concatenate(made[2:], 1)
+    assert (low != exact).any()
 
 
 def test_audio_that_was_made_again_is_decoded_again(job, decoded, tmp_path):
